@@ -1,0 +1,134 @@
+// Copyright The Kubemeter Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Reason is why a node or pod is not served.
+type Reason string
+
+const (
+	// NotListed: the API server does not list it (a pod: not as Running).
+	NotListed Reason = "not_listed"
+	// NotScraped: no kubelet has reported it yet.
+	NotScraped Reason = "not_scraped"
+	// Incomplete: CPU or memory is missing in the newest answer.
+	Incomplete Reason = "incomplete"
+	// NoWindow: there is one point only, so that there is no rate yet.
+	NoWindow Reason = "no_window"
+	// Stale: the newest point is older than the maximum age.
+	Stale Reason = "stale"
+	// NoneRunning: none of the pod's containers runs.
+	NoneRunning Reason = "none_running"
+)
+
+// WithheldReasons are the reasons for which something listed is not served.
+func WithheldReasons() []Reason {
+	return []Reason{NotScraped, Incomplete, NoWindow, Stale, NoneRunning}
+}
+
+// Unavailable is the error for a node or pod that is not served.
+type Unavailable struct {
+	Reason  Reason
+	Message string // a clause that explains the reason to a person
+}
+
+func (u *Unavailable) Error() string { return u.Message }
+
+// withholding is what explain needs to know, copied so that no lock is held.
+type withholding struct {
+	reason    Reason
+	container string // of a pod, "" if the pod as a whole or a node is meant
+	last      int64  // time of the last point, Unix nanoseconds
+	node      *node  // nil if no node reports the pod
+}
+
+// withholding returns why the pod is withheld, as serve found. The shard's lock
+// is held.
+func (p *pod) withholding(r *report, reason Reason, e epoch) withholding {
+	w := withholding{reason: reason}
+	if r == nil {
+		return w
+	}
+	w.node = r.node
+	for i := range r.containers {
+		c := &r.containers[i]
+		if c.state != notRunning && c.withheld(e) == reason {
+			w.container, w.last = c.name.Value(), c.last.time
+			break
+		}
+	}
+	return w
+}
+
+// explainPod says in a clause why a pod is withheld. No lock is held.
+func (s *Store) explainPod(w withholding, e epoch) string {
+	switch {
+	case w.reason == NotListed:
+		return "no such pod is running"
+	case w.reason == NoneRunning:
+		return fmt.Sprintf("none of its containers on node %q is running", w.node.name)
+	case w.node == nil:
+		return "it is running, but no kubelet has reported it yet" + s.explainFailing()
+	case w.container == "":
+		return fmt.Sprintf("node %q has not reported it yet", w.node.name) + w.node.explainFailure()
+	}
+	return fmt.Sprintf("container %q on node %q: ", w.container, w.node.name) + explain(w.reason, w.last, e) + w.node.explainFailure()
+}
+
+// explain says in a clause why a usage with its last point at a time, in Unix
+// nanoseconds, is withheld.
+func explain(reason Reason, last int64, e epoch) string {
+	switch reason {
+	case Incomplete:
+		return "the kubelet's newest answer lacks its CPU or memory"
+	case NoWindow:
+		return "there is one sample so far, and usage needs two"
+	case Stale:
+		return fmt.Sprintf("its last sample is of %s, and samples are served for %s (--metric-max-age)",
+			time.Unix(0, last).UTC().Format(time.RFC3339), time.Duration(e.maxAge))
+	}
+	return "not scraped yet"
+}
+
+// explainFailure adds why the node's newest scrape failed, if it did.
+func (n *node) explainFailure() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.failureClause()
+}
+
+// failureClause is explainFailure with the lock held.
+func (n *node) failureClause() string {
+	if n.failure == nil {
+		return ""
+	}
+	return fmt.Sprintf("; the last scrape of node %q failed: %v", n.name, n.failure)
+}
+
+// explainFailing adds which nodes fail: one of them may be the pod's.
+func (s *Store) explainFailing() string {
+	nodes := s.allNodes()
+	slices.SortFunc(nodes, func(a, b *node) int { return strings.Compare(a.name, b.name) })
+	failing, first := 0, ""
+	for _, n := range nodes {
+		if f := n.explainFailure(); f != "" {
+			failing++
+			first = cmp.Or(first, f)
+		}
+	}
+	switch failing {
+	case 0:
+		return ""
+	case 1:
+		return first
+	}
+	return fmt.Sprintf("; the last scrape of %d of %d nodes failed%s", failing, len(nodes), first)
+}
