@@ -1,0 +1,96 @@
+// Copyright The Kubemeter Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package scrape
+
+import (
+	"context"
+	"errors"
+	"hash/fnv"
+	"time"
+
+	"k8s.io/klog/v2"
+
+	"github.com/kubemeter/metrics-server/pkg/exposition"
+	"github.com/kubemeter/metrics-server/pkg/kubelet"
+)
+
+// target is a node to scrape. Guarded by Pool.mu, but for what never changes.
+type target struct {
+	name       string        // never changes
+	phase      time.Duration // in the interval; never changes
+	resolution time.Duration // never changes
+
+	endpoint    *kubelet.Endpoint
+	endpointErr error // why there is no endpoint
+
+	due    time.Time
+	index  int                // in the queue
+	lane   *lane              // whose queue it waits in, or whose place it takes
+	cancel context.CancelFunc // nil while it waits
+
+	failures    int // in a row
+	failedSince time.Time
+	reason      string // of the last failure
+}
+
+func newTarget(name string, resolution time.Duration) *target {
+	h := fnv.New64a()
+	h.Write([]byte(name))
+	return &target{
+		name:       name,
+		phase:      time.Duration(h.Sum64() % uint64(resolution)),
+		resolution: resolution,
+	}
+}
+
+// nextPhase returns the first moment after now that is in phase.
+func (t *target) nextPhase(now time.Time) time.Time {
+	next := now.Truncate(t.resolution).Add(t.phase)
+	if !next.After(now) {
+		next = next.Add(t.resolution)
+	}
+	return next
+}
+
+// nextDue is the next phase. After a first failure it is half an interval from
+// now if that is sooner: most failures are passing.
+func (t *target) nextDue(now time.Time) time.Time {
+	next := t.nextPhase(now)
+	if retry := now.Add(t.resolution / 2); t.failures == 1 && retry.Before(next) {
+		next = retry
+	}
+	return next
+}
+
+// record remembers how a scrape ended, and logs when a failure begins, changes
+// its reason, or ends.
+func (t *target) record(err error, now time.Time) {
+	if err == nil {
+		if t.failures > 0 {
+			klog.InfoS("Scraping a node works again", "node", klog.KRef("", t.name),
+				"failures", t.failures, "failedFor", now.Sub(t.failedSince).Round(time.Second))
+		}
+		t.failures, t.reason = 0, ""
+		return
+	}
+	if t.failures == 0 {
+		t.failedSince = now
+	}
+	t.failures++
+	if reason := reasonOf(err); reason != t.reason {
+		klog.ErrorS(err, "Scraping a node fails", "node", klog.KRef("", t.name), "reason", reason)
+		t.reason = reason
+	}
+}
+
+// reasonOf names the cause of a failed scrape in one word, from a small set.
+func reasonOf(err error) string {
+	if fetch := (*kubelet.Error)(nil); errors.As(err, &fetch) {
+		return string(fetch.Reason)
+	}
+	if decode := (*exposition.Error)(nil); errors.As(err, &decode) {
+		return "decode_" + string(decode.Reason)
+	}
+	return "other"
+}
