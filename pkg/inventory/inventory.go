@@ -1,0 +1,104 @@
+// Copyright The Kubemeter Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package inventory follows the API server's nodes and running pods, and hands
+// on the little of them that is used. It keeps no objects: losing the API
+// server changes nothing that was handed on.
+package inventory
+
+import (
+	"context"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/kubemeter/metrics-server/pkg/kubelet"
+	"github.com/kubemeter/metrics-server/pkg/store"
+)
+
+// Nodes takes what happens to nodes. Calls do not overlap.
+type Nodes interface {
+	SetNode(n kubelet.Node, labels map[string]string)
+	RemoveNode(name string)
+}
+
+// Pods takes what happens to running pods. Calls do not overlap.
+type Pods interface {
+	SetPod(store.PodMetadata)
+	RemovePod(namespace, name string)
+	// SyncPods is told all pods that run, at the start and after a gap.
+	SyncPods([]store.PodMetadata)
+}
+
+// Inventory follows nodes and pods.
+type Inventory struct {
+	nodes *nodeStore
+	pods  *podStore
+
+	nodeReflector, podReflector *cache.Reflector
+}
+
+// New returns an inventory of the nodes that the selector matches, and of all
+// pods in phase Running. Both clients should speak protobuf.
+func New(client kubernetes.Interface, podClient metadata.Interface, selector labels.Selector, nodes Nodes, pods Pods) *Inventory {
+	inv := &Inventory{
+		nodes: &nodeStore{nodes: nodes, known: make(map[string]nodeState)},
+		pods:  &podStore{pods: pods},
+	}
+	nodeClient := client.CoreV1().Nodes()
+	selectNodes := func(o metav1.ListOptions) metav1.ListOptions {
+		o.LabelSelector = selector.String()
+		return o
+	}
+	inv.nodeReflector = newReflector("nodes", client, &corev1.Node{}, inv.nodes, cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			return nodeClient.List(ctx, selectNodes(o))
+		},
+		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			return nodeClient.Watch(ctx, selectNodes(o))
+		},
+	})
+	metadataClient := podClient.Resource(corev1.SchemeGroupVersion.WithResource("pods"))
+	running := fields.OneTermEqualSelector("status.phase", string(corev1.PodRunning)).String()
+	selectPods := func(o metav1.ListOptions) metav1.ListOptions {
+		o.FieldSelector = running
+		return o
+	}
+	inv.podReflector = newReflector("pods", podClient, &metav1.PartialObjectMetadata{}, inv.pods, cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			return metadataClient.List(ctx, selectPods(o))
+		},
+		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			return metadataClient.Watch(ctx, selectPods(o))
+		},
+	})
+	return inv
+}
+
+func newReflector(name string, client any, expected runtime.Object, s cache.ReflectorStore, lw cache.ListWatch) *cache.Reflector {
+	// A client that streams lists says so through its own methods.
+	return cache.NewReflectorWithOptions(cache.ToListWatcherWithWatchListSemantics(&lw, client), expected, s,
+		cache.ReflectorOptions{Name: name})
+}
+
+// Run follows until ctx is cancelled.
+func (inv *Inventory) Run(ctx context.Context) {
+	var running sync.WaitGroup
+	running.Go(func() { inv.nodeReflector.RunWithContext(ctx) })
+	running.Go(func() { inv.podReflector.RunWithContext(ctx) })
+	running.Wait()
+}
+
+// NodesSynced tells whether all nodes have been handed on once.
+func (inv *Inventory) NodesSynced() bool { return inv.nodes.synced.Load() }
+
+// PodsSynced tells whether all running pods have been handed on once.
+func (inv *Inventory) PodsSynced() bool { return inv.pods.synced.Load() }

@@ -1,0 +1,99 @@
+// Copyright The Kubemeter Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package inventory
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"sync/atomic"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/kubemeter/metrics-server/pkg/kubelet"
+)
+
+// metricsPathAnnotation of a node overrides where its kubelet serves resource
+// metrics. KWOK sets it on the nodes that it simulates.
+const metricsPathAnnotation = "metrics.k8s.io/resource-metrics-path"
+
+// nodeStore is what the reflector of nodes writes to. It implements
+// cache.ReflectorStore.
+type nodeStore struct {
+	nodes  Nodes
+	known  map[string]nodeState
+	synced atomic.Bool
+}
+
+// nodeState is what is used of a node.
+type nodeState struct {
+	kubelet.Node
+	labels map[string]string
+}
+
+func (a nodeState) equal(b nodeState) bool {
+	return a.Name == b.Name && a.Port == b.Port && a.MetricsPath == b.MetricsPath &&
+		slices.Equal(a.Addresses, b.Addresses) && maps.Equal(a.labels, b.labels)
+}
+
+func (s *nodeStore) Add(obj any) error {
+	n, ok := obj.(*corev1.Node)
+	if !ok {
+		return fmt.Errorf("watching nodes, got %T", obj)
+	}
+	state := nodeState{
+		Node: kubelet.Node{
+			Name:        n.Name,
+			Addresses:   n.Status.Addresses,
+			Port:        n.Status.DaemonEndpoints.KubeletEndpoint.Port,
+			MetricsPath: n.Annotations[metricsPathAnnotation],
+		},
+		labels: n.Labels,
+	}
+	// A kubelet renews its status every few minutes; nearly always nothing that
+	// is used has changed.
+	if known, ok := s.known[n.Name]; ok && known.equal(state) {
+		return nil
+	}
+	s.known[n.Name] = state
+	s.nodes.SetNode(state.Node, state.labels)
+	return nil
+}
+
+func (s *nodeStore) Update(obj any) error { return s.Add(obj) }
+
+func (s *nodeStore) Delete(obj any) error {
+	n, ok := obj.(*corev1.Node)
+	if !ok {
+		return fmt.Errorf("watching nodes, got %T", obj)
+	}
+	s.remove(n.Name)
+	return nil
+}
+
+func (s *nodeStore) remove(name string) {
+	if _, ok := s.known[name]; ok {
+		delete(s.known, name)
+		s.nodes.RemoveNode(name)
+	}
+}
+
+func (s *nodeStore) Replace(objs []any, _ string) error {
+	listed := make(map[string]bool, len(objs))
+	for _, obj := range objs {
+		if err := s.Add(obj); err != nil {
+			return err
+		}
+		listed[obj.(*corev1.Node).Name] = true
+	}
+	for name := range s.known {
+		if !listed[name] {
+			s.remove(name)
+		}
+	}
+	s.synced.Store(true)
+	return nil
+}
+
+func (s *nodeStore) Resync() error { return nil }
