@@ -1,0 +1,58 @@
+// Copyright The Kubemeter Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"math"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/metrics/pkg/apis/metrics"
+
+	"github.com/kubemeter/metrics-server/pkg/store"
+)
+
+// resourceSwap is the usage key that kubectl top --show-swap reads.
+const resourceSwap corev1.ResourceName = "swap"
+
+// nodeMetrics makes the API object of a node. Its creation time is that of its
+// sample: before, these metrics did not exist.
+func nodeMetrics(n store.NodeUsage) metrics.NodeMetrics {
+	return metrics.NodeMetrics{
+		ObjectMeta: metav1.ObjectMeta{Name: n.Name, Labels: n.Labels, CreationTimestamp: metav1.NewTime(n.Timestamp)},
+		Timestamp:  metav1.NewTime(n.Timestamp),
+		Window:     metav1.Duration{Duration: n.Window},
+		Usage:      resourceList(n.Usage),
+	}
+}
+
+func podMetrics(p store.PodUsage) metrics.PodMetrics {
+	containers := make([]metrics.ContainerMetrics, len(p.Containers))
+	for i, c := range p.Containers {
+		containers[i] = metrics.ContainerMetrics{Name: c.Name, Usage: resourceList(c.Usage)}
+	}
+	return metrics.PodMetrics{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: p.Namespace, Name: p.Name, Labels: p.Labels, CreationTimestamp: metav1.NewTime(p.Timestamp),
+		},
+		Timestamp:  metav1.NewTime(p.Timestamp),
+		Window:     metav1.Duration{Duration: p.Window},
+		Containers: containers,
+	}
+}
+
+func resourceList(u store.Usage) corev1.ResourceList {
+	list := corev1.ResourceList{
+		corev1.ResourceCPU:    *resource.NewScaledQuantity(clamp(u.CPU), resource.Nano),
+		corev1.ResourceMemory: *resource.NewQuantity(clamp(u.Memory), resource.BinarySI),
+	}
+	if u.HasSwap {
+		list[resourceSwap] = *resource.NewQuantity(clamp(u.Swap), resource.BinarySI)
+	}
+	return list
+}
+
+// clamp makes a quantity of what a kubelet may report beyond any real machine.
+func clamp(v uint64) int64 { return int64(min(v, math.MaxInt64)) }
