@@ -1,0 +1,123 @@
+// Copyright The Kubemeter Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package app
+
+import (
+	"reflect"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/rest"
+)
+
+func TestKubeletConfig(t *testing.T) {
+	apiServer := func() *rest.Config {
+		return &rest.Config{
+			Host:        "https://apiserver:6443",
+			BearerToken: "secret",
+			UserAgent:   "agent",
+			TLSClientConfig: rest.TLSClientConfig{
+				ServerName: "apiserver",
+				CAFile:     "/ca.crt",
+				CAData:     []byte("CA"),
+				CertData:   []byte("cert"),
+				KeyData:    []byte("key"),
+			},
+		}
+	}
+	for _, tc := range []struct {
+		name      string
+		args      []string
+		apiServer func(*rest.Config)
+		want      rest.TLSClientConfig
+		token     string
+		insecure  bool
+	}{
+		{
+			name:  "from the client of the API server",
+			want:  rest.TLSClientConfig{CAFile: "/ca.crt", CAData: []byte("CA"), CertData: []byte("cert"), KeyData: []byte("key")},
+			token: "secret",
+		},
+		{
+			name:  "CA of its own",
+			args:  []string{"--kubelet-certificate-authority=/kubelets.crt"},
+			want:  rest.TLSClientConfig{CAFile: "/kubelets.crt", CertData: []byte("cert"), KeyData: []byte("key")},
+			token: "secret",
+		},
+		{
+			name:  "client certificate of its own",
+			args:  []string{"--kubelet-client-certificate=/c.crt", "--kubelet-client-key=/c.key"},
+			want:  rest.TLSClientConfig{CAFile: "/ca.crt", CAData: []byte("CA"), CertFile: "/c.crt", KeyFile: "/c.key"},
+			token: "secret",
+		},
+		{
+			name:  "not verified",
+			args:  []string{"--kubelet-insecure-tls"},
+			want:  rest.TLSClientConfig{Insecure: true, CertData: []byte("cert"), KeyData: []byte("key")},
+			token: "secret",
+		},
+		{
+			name: "an API server that is not verified",
+			apiServer: func(c *rest.Config) {
+				c.TLSClientConfig = rest.TLSClientConfig{Insecure: true}
+			},
+			token: "secret",
+		},
+		{
+			name:     "plain HTTP",
+			args:     []string{"--deprecated-kubelet-completely-insecure"},
+			insecure: true,
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			client := apiServer()
+			if tc.apiServer != nil {
+				tc.apiServer(client)
+			}
+			before := rest.CopyConfig(client)
+			got := parse(t, tc.args...).kubelet.config(client, time.Minute)
+			if !reflect.DeepEqual(got.Client.TLSClientConfig, tc.want) {
+				t.Errorf("TLS is %v, want %v", got.Client.TLSClientConfig, tc.want)
+			}
+			if got.Client.BearerToken != tc.token || got.Insecure != tc.insecure || got.Client.UserAgent != "agent" {
+				t.Errorf("got %+v", got)
+			}
+			if !reflect.DeepEqual(client, before) {
+				t.Error("the client of the API server was changed")
+			}
+		})
+	}
+}
+
+func TestKubeletConfigOfFlags(t *testing.T) {
+	got := parse(t).kubelet.config(&rest.Config{}, time.Minute)
+	if got.Port != 10250 || got.UseNodeStatusPort || got.Timeout != 10*time.Second || got.Resolution != time.Minute {
+		t.Errorf("got %+v", got)
+	}
+	want := []corev1.NodeAddressType{"Hostname", "InternalDNS", "InternalIP", "ExternalDNS", "ExternalIP"}
+	if !reflect.DeepEqual(got.AddressTypes, want) {
+		t.Errorf("address types are %q, want %q", got.AddressTypes, want)
+	}
+
+	got = parse(t, "--kubelet-port=4194", "--kubelet-use-node-status-port", "--kubelet-request-timeout=3s",
+		"--kubelet-preferred-address-types=InternalIP", "--kubelet-preferred-address-types=Hostname").kubelet.config(&rest.Config{}, time.Minute)
+	if got.Port != 4194 || !got.UseNodeStatusPort || got.Timeout != 3*time.Second {
+		t.Errorf("got %+v", got)
+	}
+	want = []corev1.NodeAddressType{"InternalIP", "Hostname"}
+	if !reflect.DeepEqual(got.AddressTypes, want) {
+		t.Errorf("address types are %q, want %q", got.AddressTypes, want)
+	}
+}
+
+// parse returns the options of args, which must parse.
+func parse(t *testing.T, args ...string) *options {
+	t.Helper()
+	o := testOptions()
+	if err := newCommand(nil, o, nil).ParseFlags(args); err != nil {
+		t.Fatal(err)
+	}
+	return o
+}

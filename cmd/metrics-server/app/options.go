@@ -1,0 +1,86 @@
+// Copyright The Kubemeter Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package app
+
+import (
+	cliflag "k8s.io/component-base/cli/flag"
+	"k8s.io/component-base/featuregate"
+
+	"github.com/kubemeter/metrics-server/pkg/server"
+)
+
+// options is all flags.
+type options struct {
+	metrics     *metricsOptions
+	apiServer   *apiServerOptions
+	kubelet     *kubeletOptions
+	logging     *loggingOptions
+	kubeconfig  kubeconfigOption
+	showVersion bool
+}
+
+// newOptions returns the defaults. gate is what --feature-gates sets: the one of
+// the Kubernetes libraries, except in tests.
+func newOptions(gate featuregate.MutableVersionedFeatureGate) *options {
+	return &options{
+		metrics:   newMetricsOptions(),
+		apiServer: newAPIServerOptions(gate),
+		kubelet:   newKubeletOptions(),
+		logging:   newLoggingOptions(gate),
+	}
+}
+
+// flags returns the flags by the sections of the help text.
+func (o *options) flags() (sections cliflag.NamedFlagSets) {
+	own := sections.FlagSet("metrics server")
+	own.BoolP("help", "h", false, "Print this text and exit.")
+	own.BoolVar(&o.showVersion, "version", o.showVersion, "Print the version and exit.")
+	o.kubeconfig.addFlag(own)
+	o.metrics.addFlags(own)
+
+	o.apiServer.addGenericFlags(sections.FlagSet("generic"))
+	o.kubelet.addFlags(sections.FlagSet("kubelet client"))
+	o.apiServer.addFlags(&sections)
+	o.logging.addFlags(sections.FlagSet("logging"))
+	return sections
+}
+
+// validate returns one error per problem, and starts nothing.
+func (o *options) validate() []error {
+	problems := o.apiServer.validate()
+	problems = append(problems, o.metrics.validate()...)
+	problems = append(problems, o.kubelet.validate(o.metrics.resolution)...)
+	problems = append(problems, o.logging.validate()...)
+	if _, err := o.kubeconfig.load(); err != nil {
+		problems = append(problems, err)
+	}
+	return problems
+}
+
+// config makes the configuration of a server of valid options. It writes the
+// self-signed certificate, and listens on the secure port.
+func (o *options) config() (*server.Config, error) {
+	client, err := o.kubeconfig.load()
+	if err != nil {
+		return nil, err
+	}
+	apiServer := server.NewAPIServerConfig()
+	if err := o.apiServer.applyTo(apiServer); err != nil {
+		return nil, err
+	}
+	nodeSelector, err := o.kubelet.selector()
+	if err != nil {
+		return nil, err
+	}
+	return &server.Config{
+		APIServer:      apiServer,
+		Client:         client,
+		Kubelet:        o.kubelet.config(client, o.metrics.resolution),
+		Resolution:     o.metrics.resolution,
+		MaxAge:         o.metrics.age(),
+		ScrapeWorkers:  o.metrics.workers,
+		NodeSelector:   nodeSelector,
+		PerNodeMetrics: o.kubelet.perNodeMetrics,
+	}, nil
+}

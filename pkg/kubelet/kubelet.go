@@ -1,0 +1,62 @@
+// Copyright The Kubemeter Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package kubelet fetches the stats of one node from its kubelet: one HTTP
+// request, authenticated and verified both ways, bounded in time and size.
+//
+// A kubelet is not trusted: what it sends is bounded and never ends up in a log
+// unsanitized, and credentials only go to the address that the node states.
+package kubelet
+
+import (
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/rest"
+
+	"github.com/kubemeter/metrics-server/pkg/exposition"
+)
+
+// Config says how kubelets are reached.
+type Config struct {
+	// Client holds the credentials shown to kubelets (client certificate,
+	// token, basic auth, exec plugin), the CA that signs the kubelets' serving
+	// certificates (empty: those of the system), and optionally Proxy, Dial and
+	// UserAgent. Files that it names may rotate: see Client. Its Host, Timeout
+	// and Transport are not used, and neither is a proxy from the environment.
+	Client *rest.Config
+	// Insecure talks plain HTTP without credentials
+	// (--deprecated-kubelet-completely-insecure).
+	Insecure bool
+	// Port is used where UseNodeStatusPort is false or the node states none.
+	Port              int
+	UseNodeStatusPort bool
+	// AddressTypes is the order in which a node's addresses are tried.
+	AddressTypes []corev1.NodeAddressType
+	// Timeout bounds one Fetch, from dialling to the last byte of the body.
+	Timeout time.Duration
+	// Resolution is the interval between two scrapes of one node: idle
+	// connections are kept for longer than that.
+	Resolution time.Duration
+}
+
+// Node is what has to be known of a node to scrape it.
+type Node struct {
+	Name      string
+	Addresses []corev1.NodeAddress
+	// Port of status.daemonEndpoints.kubeletEndpoint, 0 if not stated.
+	Port int32
+	// MetricsPath is the annotation metrics.k8s.io/resource-metrics-path, "" if
+	// there is none.
+	MetricsPath string
+}
+
+// Answer is the body of a successful fetch.
+type Answer struct {
+	Format exposition.Format
+	// Body is the buffer that was passed to Fetch, grown if it was too small.
+	// Pass it to a later Fetch to use it again; it is valid until then.
+	Body []byte
+	// RequestTime is when a connection was ready and the request was sent.
+	RequestTime time.Time
+}

@@ -1,0 +1,41 @@
+// Copyright The Kubemeter Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package kubelet
+
+import "github.com/kubemeter/metrics-server/pkg/exposition"
+
+// resource is something that a kubelet serves.
+type resource struct {
+	// accept is the header Accept.
+	accept string
+	// format tells the format of an answer from its Content-Type.
+	format func(media string, params map[string]string) (exposition.Format, bool)
+}
+
+// metricsResource is asked for in the delimited protobuf format, which is the
+// cheaper one to decode, and as text from a kubelet that does not speak it.
+var metricsResource = resource{
+	accept: "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited," +
+		"text/plain;version=0.0.4;q=0.5",
+	format: metricsFormat,
+}
+
+func metricsFormat(media string, params map[string]string) (exposition.Format, bool) {
+	switch {
+	case media == "text/plain":
+		return exposition.Text, true
+	case media == "application/vnd.google.protobuf" && params["encoding"] == "delimited" &&
+		params["proto"] == "io.prometheus.client.MetricFamily":
+		return exposition.Delimited, true
+	}
+	return 0, false
+}
+
+// summaryResource is /stats/summary, which is JSON only.
+var summaryResource = resource{
+	accept: "application/json",
+	format: func(media string, _ map[string]string) (exposition.Format, bool) {
+		return exposition.Summary, media == "application/json"
+	},
+}

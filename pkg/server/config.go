@@ -1,0 +1,39 @@
+// Copyright The Kubemeter Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package server puts the parts together on a generic API server.
+package server
+
+import (
+	"time"
+
+	"k8s.io/apimachinery/pkg/labels"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/client-go/rest"
+
+	"github.com/kubemeter/metrics-server/pkg/kubelet"
+)
+
+// Config is what a server is made of.
+type Config struct {
+	// APIServer has its serving, authentication, authorization, audit and
+	// feature options applied.
+	APIServer *genericapiserver.Config
+	// Client reaches the kube-apiserver.
+	Client *rest.Config
+	// Kubelet says how kubelets are reached.
+	Kubelet kubelet.Config
+	// Resolution is the interval between two scrapes of one node.
+	Resolution time.Duration
+	// MaxAge is how long after its sample time a point is served.
+	MaxAge time.Duration
+	// ScrapeWorkers is the number of kubelets scraped at the same time, not
+	// counting those that hang or failed last time. 0 chooses it from the number
+	// of nodes.
+	ScrapeWorkers int
+	// NodeSelector limits which nodes are scraped and served.
+	NodeSelector labels.Selector
+	// PerNodeMetrics adds the label node to the server's own metrics about
+	// kubelet requests.
+	PerNodeMetrics bool
+}

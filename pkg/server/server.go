@@ -1,0 +1,117 @@
+// Copyright The Kubemeter Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package server
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
+	"k8s.io/component-base/metrics"
+	"k8s.io/utils/clock"
+
+	"github.com/kubemeter/metrics-server/pkg/api"
+	"github.com/kubemeter/metrics-server/pkg/inventory"
+	"github.com/kubemeter/metrics-server/pkg/kubelet"
+	"github.com/kubemeter/metrics-server/pkg/scrape"
+	"github.com/kubemeter/metrics-server/pkg/store"
+)
+
+// server is the parts, put together.
+type server struct {
+	kubelets  *kubelet.Client
+	store     *store.Store
+	pool      *scrape.Pool
+	inventory *inventory.Inventory
+	api       *genericapiserver.GenericAPIServer
+}
+
+// Run serves until ctx is cancelled, and until the requests under way then are
+// answered.
+func (c Config) Run(ctx context.Context) error {
+	s, err := c.newServer()
+	if err != nil {
+		return err
+	}
+	return s.run(ctx)
+}
+
+func (c Config) newServer() (*server, error) {
+	kubelets, err := kubelet.NewClient(c.Kubelet)
+	if err != nil {
+		return nil, fmt.Errorf("kubelet client: %w", err)
+	}
+	client, err := kubernetes.NewForConfig(c.Client)
+	if err != nil {
+		return nil, fmt.Errorf("client of the API server: %w", err)
+	}
+	podClient, err := metadata.NewForConfig(c.Client)
+	if err != nil {
+		return nil, fmt.Errorf("metadata client of the API server: %w", err)
+	}
+
+	registry := metrics.NewKubeRegistry()
+	clk := clock.RealClock{}
+	scrapeMetrics, err := scrape.NewMetrics(registry.Register, c.Resolution, c.PerNodeMetrics)
+	if err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	apiMetrics, err := api.NewMetrics(registry.Register, clk)
+	if err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+
+	s := &server{kubelets: kubelets, store: store.New(clk, c.MaxAge)}
+	s.pool = scrape.NewPool(scrape.Config{
+		Fetcher: kubelets, Sink: s.store, Clock: clk, Metrics: scrapeMetrics,
+		Resolution: c.Resolution, Workers: c.ScrapeWorkers,
+	})
+	s.inventory = inventory.New(client, podClient, c.NodeSelector, nodes{s.store, s.pool}, s.store)
+	if err := registry.CustomRegister(newStateCollector(s.store, s.pool)); err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+
+	s.api, err = c.APIServer.Complete(nil).New("metrics-server", genericapiserver.NewEmptyDelegate())
+	if err != nil {
+		return nil, fmt.Errorf("API server: %w", err)
+	}
+	s.api.Handler.NonGoRestfulMux.Handle("/metrics", metricsHandler(registry))
+	if err := api.Install(s.api, s.store, apiMetrics); err != nil {
+		return nil, fmt.Errorf("API group: %w", err)
+	}
+	return s, s.addHealthChecks()
+}
+
+func (s *server) run(ctx context.Context) error {
+	prepared := s.api.PrepareRun()
+	background, stop := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() { s.inventory.Run(background) })
+	running.Go(func() { s.pool.Run(background) })
+	err := prepared.RunWithContext(ctx)
+	stop()
+	running.Wait()
+	s.kubelets.Close()
+	return err
+}
+
+// nodes hands a node to the store first, so that there is a place for its
+// points when it is scraped.
+type nodes struct {
+	store *store.Store
+	pool  *scrape.Pool
+}
+
+func (n nodes) SetNode(node kubelet.Node, labels map[string]string) {
+	n.store.SetNode(node.Name, labels)
+	n.pool.SetNode(node)
+}
+
+func (n nodes) RemoveNode(name string) {
+	n.pool.RemoveNode(name)
+	n.store.RemoveNode(name)
+}
