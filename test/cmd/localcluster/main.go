@@ -1,0 +1,99 @@
+// Copyright The Kubemeter Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Command localcluster shows a metrics server at work: it starts a control
+// plane, simulated kubelets and the server, prints what kubectl top says, and
+// stays up until it is interrupted.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/kubemeter/metrics-server/test/localcluster"
+)
+
+func main() {
+	server := flag.String("server", "", "path of the metrics server's binary (required)")
+	nodes := flag.Int("nodes", 10, "number of nodes")
+	pods := flag.Int("pods", 200, "number of pods, spread over the nodes")
+	resolution := flag.Duration("metric-resolution", 10*time.Second, "interval between two scrapes of a node, at least 10s")
+	once := flag.Bool("once", false, "stop after the tables are printed")
+	flag.Parse()
+	if *server == "" || *nodes < 1 || *pods < 0 || flag.NArg() > 0 {
+		fmt.Fprintln(os.Stderr, "localcluster: give --server, at least one node, and no other arguments")
+		flag.Usage()
+		os.Exit(2)
+	}
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, *server, *nodes, *pods, *resolution, *once)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "localcluster:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, server string, nodes, pods int, resolution time.Duration, once bool) error {
+	began := time.Now()
+	l, err := localcluster.Start(ctx, localcluster.Options{
+		Server: server, Nodes: nodes, Pods: pods, Log: os.Stderr,
+		ServerFlags: []string{
+			"--metric-resolution=" + resolution.String(),
+			"--kubelet-request-timeout=" + (resolution / 2).String(),
+		},
+	})
+	if err != nil {
+		return interrupted(ctx, err)
+	}
+	defer l.Stop()
+	if err := l.WaitServed(ctx); err != nil {
+		return interrupted(ctx, err)
+	}
+	served := time.Since(began).Round(100 * time.Millisecond)
+
+	for _, command := range [][]string{{"top", "nodes"}, {"top", "pods", "-A"}} {
+		if err := show(ctx, l, os.Stdout, command); err != nil {
+			return interrupted(ctx, err)
+		}
+	}
+	fmt.Printf("\n%d nodes and %d pods are served, %s after the start.\n", nodes, pods, served)
+	if once {
+		return nil
+	}
+	kubeconfig := l.AdminKubeconfig()
+	fmt.Printf("Point your own kubectl at it:\n\n    export KUBECONFIG=%s PATH=%s:$PATH\n\nCtrl-C ends it. The server's log follows.\n",
+		kubeconfig, filepath.Dir(l.KubectlPath()))
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-l.Server.Exited():
+		return fmt.Errorf("the metrics server ended: %w", l.Server.Wait())
+	}
+}
+
+func show(ctx context.Context, l *localcluster.Local, w io.Writer, command []string) error {
+	fmt.Fprint(w, "\n$ kubectl")
+	for _, word := range command {
+		fmt.Fprint(w, " ", word)
+	}
+	out, err := l.Kubectl(ctx, command...)
+	fmt.Fprint(w, "\n", out)
+	return err
+}
+
+// interrupted tells nothing of what Ctrl-C broke off.
+func interrupted(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}

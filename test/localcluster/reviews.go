@@ -1,0 +1,86 @@
+// Copyright The Kubemeter Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package localcluster
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/kubemeter/metrics-server/test/kubeletsim"
+)
+
+// reviewTTL is how long an answer of the API server is used: about as long as a
+// kubelet does.
+const reviewTTL = time.Minute
+
+// reviews asks the API server who a token belongs to and whether its owner may
+// read a kubelet's metrics, as a kubelet with webhook authentication and
+// authorization does.
+type reviews struct {
+	ctx    context.Context
+	client kubernetes.Interface
+
+	mu    sync.Mutex
+	known map[string]review // by token
+}
+
+type review struct {
+	user                      authenticationv1.UserInfo
+	authenticated, authorized bool
+	expires                   time.Time
+}
+
+func newReviews(ctx context.Context, client kubernetes.Interface) *reviews {
+	return &reviews{ctx: ctx, client: client, known: map[string]review{}}
+}
+
+func (r *reviews) authenticate(token string) bool { return r.review(token).authenticated }
+
+// authorize takes any user of a client certificate: only those of tokens are
+// looked up.
+func (r *reviews) authorize(u kubeletsim.User) bool {
+	return u.Token == "" || r.review(u.Token).authorized
+}
+
+func (r *reviews) review(token string) review {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if known := r.known[token]; time.Now().Before(known.expires) {
+		return known
+	}
+	fresh, err := r.ask(token)
+	if err != nil {
+		// While the API server is away, a kubelet goes on with what it knows.
+		return r.known[token]
+	}
+	r.known[token] = fresh
+	return fresh
+}
+
+func (r *reviews) ask(token string) (review, error) {
+	answer := review{expires: time.Now().Add(reviewTTL)}
+	who, err := r.client.AuthenticationV1().TokenReviews().Create(r.ctx,
+		&authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token}}, metav1.CreateOptions{})
+	if err != nil || !who.Status.Authenticated {
+		return answer, err
+	}
+	answer.authenticated, answer.user = true, who.Status.User
+	may, err := r.client.AuthorizationV1().SubjectAccessReviews().Create(r.ctx, &authorizationv1.SubjectAccessReview{
+		Spec: authorizationv1.SubjectAccessReviewSpec{
+			User: answer.user.Username, Groups: answer.user.Groups, UID: answer.user.UID,
+			ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: "get", Resource: "nodes", Subresource: "metrics"},
+		},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		return answer, err
+	}
+	answer.authorized = may.Status.Allowed
+	return answer, nil
+}
