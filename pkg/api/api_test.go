@@ -258,8 +258,8 @@ func TestErrors(t *testing.T) {
 	}{
 		{"v1/namespaces/b/pods/none", 404, `pods.metrics.k8s.io "none" not found: no such pod is running`, "not_listed"},
 		{"v1/namespaces/b/pods/new", 404,
-			`pods.metrics.k8s.io "new" not found: it is running, but no kubelet has reported it yet; the last scrape of node "n3" failed: connection refused`, "not_scraped"},
-		{"v1/nodes/n3", 404, `nodes.metrics.k8s.io "n3" not found: not scraped yet; the last scrape of node "n3" failed: connection refused`, "not_scraped"},
+			`pods.metrics.k8s.io "new" not found: it is running, but no kubelet has reported it yet; the last scrape failed: connection refused`, "not_scraped"},
+		{"v1/nodes/n3", 404, `nodes.metrics.k8s.io "n3" not found: not scraped yet; the last scrape failed: connection refused`, "not_scraped"},
 		{"v1/nodes/n4", 404, `nodes.metrics.k8s.io "n4" not found: there is no such node, or the server's --node-selector leaves it out`, "not_listed"},
 		{"v1/pods?fieldSelector=status.phase%3DRunning", 400, `only "metadata.name", "metadata.namespace"`, ""},
 		{"v1/pods?labelSelector=a%3D%3D%3Db", 400, "unable to parse requirement", ""},

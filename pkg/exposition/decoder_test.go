@@ -201,7 +201,7 @@ func TestAnswerCutAnywhere(t *testing.T) {
 	var d Decoder
 	for format, name := range []string{Text: textFixture, Delimited: delimitedFixture, Summary: summaryFixture} {
 		body := fixture(t, name)
-		for n := range len(body) {
+		for n := range body {
 			cut := bytes.Clone(body[:n])
 			whole := n == 0 || Format(format) == Text && body[n-1] == '\n' || Format(format) == Delimited && boundaries[n]
 			_, err := d.Decode(Format(format), cut, sentAt)

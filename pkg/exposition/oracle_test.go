@@ -5,6 +5,7 @@ package exposition
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -48,7 +49,7 @@ func expfmtFamilies(format Format, body []byte) (families []*dto.MetricFamily, e
 	decoder := expfmt.NewDecoder(bytes.NewReader(body), expfmt.NewFormat(expfmt.TypeProtoDelim))
 	for {
 		f := &dto.MetricFamily{}
-		if err := decoder.Decode(f); err == io.EOF {
+		if err := decoder.Decode(f); errors.Is(err, io.EOF) {
 			return families, nil
 		} else if err != nil {
 			return nil, err
@@ -212,7 +213,7 @@ func (o *oracle) check(t testing.TB, got *Samples, err error) {
 	if o.unclear {
 		return
 	}
-	if e, ok := err.(*Error); ok && e.Reason == ReasonTooLarge {
+	if e := (*Error)(nil); errors.As(err, &e) && e.Reason == ReasonTooLarge {
 		// Bounds on lines and series are not known from the families.
 		return
 	}
@@ -220,7 +221,7 @@ func (o *oracle) check(t testing.TB, got *Samples, err error) {
 	case o.overBounds:
 		t.Fatalf("got %v, want an error about a bound", err)
 	case o.series == 0:
-		if e, ok := err.(*Error); !ok || e.Reason != ReasonEmpty {
+		if e := (*Error)(nil); !errors.As(err, &e) || e.Reason != ReasonEmpty {
 			t.Fatalf("got %v, want empty", err)
 		}
 		return

@@ -321,7 +321,7 @@ func readField(b []byte) (w wireField, length int) {
 		return w, tag
 	}
 	w = wireField{field: field, wireType: wireType}
-	n := 0
+	var n int
 	switch wireType {
 	case protowire.VarintType:
 		w.number, n = protowire.ConsumeVarint(b[tag:])

@@ -302,7 +302,7 @@ func checkBroken(t *testing.T, format Format, body []byte, reason Reason, messag
 
 func TestMostContainersInAnyOrder(t *testing.T) {
 	body := manyContainers(MaxContainers)
-	lines := strings.SplitAfter(strings.Replace(body, "swap_usage_bytes", "memory_working_set_bytes", -1), "\n")
+	lines := strings.SplitAfter(strings.ReplaceAll(body, "swap_usage_bytes", "memory_working_set_bytes"), "\n")
 	slices.Reverse(lines)
 	samples := decode(t, Text, []byte(body+strings.Join(lines, "")))
 	if len(samples.Containers) != MaxContainers {

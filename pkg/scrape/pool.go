@@ -29,7 +29,8 @@ type Fetcher interface {
 	Fetch(ctx context.Context, e *kubelet.Endpoint, buf []byte) (kubelet.Answer, error)
 }
 
-// Sink takes what was scraped. The samples are its to read until it returns.
+// Sink takes what was scraped. The samples are its to read until it returns;
+// errors name the node.
 type Sink interface {
 	Put(node string, samples *exposition.Samples, requestTime time.Time)
 	ScrapeFailed(node string, err error)

@@ -91,7 +91,7 @@ func (s *Store) Put(nodeName string, samples *exposition.Samples, requestTime ti
 }
 
 // ScrapeFailed remembers why a node's newest scrape failed, to say so to who
-// asks for what is missing. Points are not touched.
+// asks for what is missing. err names the node. Points are not touched.
 func (s *Store) ScrapeFailed(nodeName string, err error) {
 	if n := s.node(nodeName); n != nil {
 		n.mu.Lock()

@@ -135,11 +135,11 @@ func TestMessagesSayWhy(t *testing.T) {
 	check(nodeMessage("n1"), "not scraped yet")
 	check(podMessage(), "it is running, but no kubelet has reported it yet")
 	f.ScrapeFailed("n1", errors.New("connection refused"))
-	check(nodeMessage("n1"), `not scraped yet; the last scrape of node "n1" failed: connection refused`)
-	check(podMessage(), `it is running, but no kubelet has reported it yet; the last scrape of node "n1" failed: connection refused`)
+	check(nodeMessage("n1"), `not scraped yet; the last scrape failed: connection refused`)
+	check(podMessage(), `it is running, but no kubelet has reported it yet; the last scrape failed: connection refused`)
 	f.SetNode("n0", nil)
 	f.ScrapeFailed("n0", errors.New("timeout"))
-	check(podMessage(), `it is running, but no kubelet has reported it yet; the last scrape of 2 of 2 nodes failed; the last scrape of node "n0" failed: timeout`)
+	check(podMessage(), `it is running, but no kubelet has reported it yet; 2 of 2 nodes fail; the last scrape failed: timeout`)
 
 	f.scrape("n1", 0, sample("a", 0, 10, 1))
 	check(podMessage(), `container "a" on node "n1": there is one sample so far, and usage needs two`)
@@ -147,7 +147,7 @@ func TestMessagesSayWhy(t *testing.T) {
 	f.scrape("n1", 15, sample("a", 15, 13, 1))
 	f.ScrapeFailed("n1", errors.New("timeout"))
 	f.clock.SetTime(at(90))
-	check(podMessage(), `container "a" on node "n1": its last sample is of 2026-11-23T12:00:15Z, and samples are served for 1m0s (--metric-max-age); the last scrape of node "n1" failed: timeout`)
+	check(podMessage(), `container "a" on node "n1": its last sample is of 2026-11-23T12:00:15Z, and samples are served for 1m0s (--metric-max-age); the last scrape failed: timeout`)
 	f.scrape("n1", 95, sample("a", 95, 0, 0))
 	check(podMessage(), `none of its containers on node "n1" is running`)
 	f.RemovePod("ns", "p")
@@ -290,7 +290,7 @@ func TestConcurrentUse(t *testing.T) {
 					}
 				}
 				s.Nodes(Query{})
-				s.Pod("ns-0", "pod-0-0")
+				_, _ = s.Pod("ns-0", "pod-0-0") // comes and goes
 				s.Stats()
 				s.Ready()
 			}

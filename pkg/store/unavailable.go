@@ -110,7 +110,7 @@ func (n *node) failureClause() string {
 	if n.failure == nil {
 		return ""
 	}
-	return fmt.Sprintf("; the last scrape of node %q failed: %v", n.name, n.failure)
+	return fmt.Sprintf("; the last scrape failed: %v", n.failure)
 }
 
 // explainFailing adds which nodes fail: one of them may be the pod's.
@@ -124,11 +124,8 @@ func (s *Store) explainFailing() string {
 			first = cmp.Or(first, f)
 		}
 	}
-	switch failing {
-	case 0:
-		return ""
-	case 1:
-		return first
+	if failing > 1 {
+		return fmt.Sprintf("; %d of %d nodes fail%s", failing, len(nodes), first)
 	}
-	return fmt.Sprintf("; the last scrape of %d of %d nodes failed%s", failing, len(nodes), first)
+	return first
 }

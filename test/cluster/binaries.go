@@ -173,7 +173,7 @@ func (p *controlPlane) goBuild(ctx context.Context, dir string, log *progress) e
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
 
-	defer log.heartbeat(heartbeatInterval, func() string {
+	defer log.heartbeat(func() string {
 		return fmt.Sprintf("building the control plane: %d steps done", output.lines())
 	})()
 	err := cmd.Run()
@@ -221,7 +221,7 @@ func lockFile(ctx context.Context, path string, log *progress) (unlock func(), e
 	if err != nil {
 		return nil, fmt.Errorf("open the lock of the build: %w", err)
 	}
-	stop := log.heartbeat(heartbeatInterval, func() string { return "waiting for another process that builds the control plane" })
+	stop := log.heartbeat(func() string { return "waiting for another process that builds the control plane" })
 	defer stop()
 	for {
 		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)

@@ -21,7 +21,7 @@ func forEach[T any](ctx context.Context, log *progress, noun string, objects ite
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var done atomic.Int64
-	defer log.heartbeat(heartbeatInterval, func() string { return fmt.Sprintf("%d %s created", done.Load(), noun) })()
+	defer log.heartbeat(func() string { return fmt.Sprintf("%d %s created", done.Load(), noun) })()
 
 	work := make(chan T)
 	var workers sync.WaitGroup

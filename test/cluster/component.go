@@ -27,7 +27,7 @@ func (c *Cluster) startComponent(ctx context.Context, name string, args []string
 	if err != nil {
 		return nil, err
 	}
-	stop := c.log.heartbeat(heartbeatInterval, func() string { return "waiting for " + name })
+	stop := c.log.heartbeat(func() string { return "waiting for " + name })
 	defer stop()
 	if err := awaitReady(ctx, p, ready); err != nil {
 		return nil, errors.Join(err, p.Kill())
@@ -72,9 +72,9 @@ func tryReady(ctx context.Context, p *Process, ready func(context.Context) error
 
 func earlyExit(p *Process) error {
 	if strings.Contains(p.tail(100), "address already in use") {
-		return fmt.Errorf("%s ended while it started (%v): %w", p.name, p.err, errPortTaken)
+		return fmt.Errorf("%s ended while it started (%w): %w", p.name, p.err, errPortTaken)
 	}
-	return fmt.Errorf("%s ended while it started (%v); %s", p.name, p.err, keepLog(p))
+	return fmt.Errorf("%s ended while it started (%w); %s", p.name, p.err, keepLog(p))
 }
 
 // keepLog says what is at the end of a log and copies it to where it survives

@@ -32,11 +32,11 @@ func (p *progress) printf(format string, args ...any) {
 	fmt.Fprintf(p.w, format+"\n", args...)
 }
 
-// heartbeat prints line's text and the time since the call at each interval,
-// until the returned function is called.
-func (p *progress) heartbeat(interval time.Duration, line func() string) (stop func()) {
+// heartbeat prints line's text and the time since the call at each
+// heartbeatInterval, until the returned function is called.
+func (p *progress) heartbeat(line func() string) (stop func()) {
 	start := time.Now()
-	ticker := time.NewTicker(interval)
+	ticker := time.NewTicker(heartbeatInterval)
 	done := make(chan struct{})
 	go func() {
 		for {

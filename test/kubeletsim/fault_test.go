@@ -111,7 +111,7 @@ func TestDrip(t *testing.T) {
 	f := newFaultFixture(t)
 	whole := f.get(resourceMetricsPath).body
 	f.setFaults(Drip(len(whole)/2, time.Minute))
-	answer, err := f.client.Do(newRequest(t.Context(), t, url(f.simulation, f.node, resourceMetricsPath)))
+	answer, err := f.client.Do(newRequest(t.Context(), t, url(f.simulation, f.node, resourceMetricsPath))) //nolint:bodyclose // it is closed below
 	if err != nil {
 		t.Fatal(err)
 	}

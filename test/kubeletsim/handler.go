@@ -124,7 +124,7 @@ func (s *Simulation) serveResourceMetrics(w *countingWriter, r *http.Request, n 
 	format := expfmt.Negotiate(r.Header)
 	delimited := format.FormatType() == expfmt.TypeProtoDelim
 	if !delimited {
-		format = expfmt.FmtText.WithEscapingScheme(format.ToEscapingScheme())
+		format = expfmt.NewFormat(expfmt.TypeTextPlain).WithEscapingScheme(format.ToEscapingScheme())
 	}
 	buffers := renderings.Get().(*rendering)
 	defer renderings.Put(buffers)

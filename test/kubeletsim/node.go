@@ -6,7 +6,6 @@ package kubeletsim
 import (
 	"crypto/tls"
 	"fmt"
-	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"strings"
@@ -41,7 +40,6 @@ type Node struct {
 	sortedRuns                  []*run // nil when the pods have changed
 	sortedPods                  []*podState
 	faults                      *faults
-	random                      *rand.Rand
 	certificate                 *tls.Certificate // nil until the first handshake
 	connections                 map[*nodeConn]struct{}
 	accepted                    int
@@ -288,7 +286,7 @@ func (n *Node) sort() {
 			n.sortedRuns = append(n.sortedRuns, &s.runs[i])
 		}
 	}
-	slices.SortFunc(n.sortedRuns, func(a, b *run) int { return a.identity.compare(&b.identity) })
+	slices.SortFunc(n.sortedRuns, func(a, b *run) int { return a.compare(&b.identity) })
 	slices.SortFunc(n.sortedPods, func(a, b *podState) int { return a.compare(&b.identity) })
 }
 

@@ -16,9 +16,12 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
 	"github.com/kubemeter/metrics-server/test/cluster"
@@ -94,6 +97,9 @@ func (l *Local) start(ctx context.Context) error {
 	if err := l.prepareServer(ctx); err != nil {
 		return err
 	}
+	if err := l.waitAuthenticationConfig(ctx); err != nil {
+		return err
+	}
 	l.say("starting the metrics server and waiting for its APIServices")
 	if err := l.StartServer(); err != nil {
 		return err
@@ -113,6 +119,23 @@ func (l *Local) waitAvailable(ctx context.Context) error {
 		}
 	}()
 	return l.WaitAvailable(ctx)
+}
+
+// waitAuthenticationConfig waits for what tells servers behind the aggregation
+// layer whom to trust. A control plane that has just started writes it piece by
+// piece.
+func (l *Local) waitAuthenticationConfig(ctx context.Context) error {
+	for {
+		config, err := l.Client().CoreV1().ConfigMaps("kube-system").Get(ctx, "extension-apiserver-authentication", metav1.GetOptions{})
+		if err == nil && config.Data["requestheader-client-ca-file"] != "" && config.Data["client-ca-file"] != "" {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for the configuration of authentication: %w", errors.Join(context.Cause(ctx), err))
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
 }
 
 // applyRights applies the manifest that users apply.
@@ -195,6 +218,18 @@ func (l *Local) StartServer() error {
 	var err error
 	l.Server, err = l.StartProcess("metrics-server", l.options.Server, l.serverArgs, l.options.Log)
 	return err
+}
+
+// StartAnother starts a second metrics server beside the first, with more flags.
+// Nothing is routed to it: it is reached at the URL.
+func (l *Local) StartAnother(flags ...string) (p *cluster.Process, url string, err error) {
+	port, err := cluster.FreePort()
+	if err != nil {
+		return nil, "", err
+	}
+	args := append(slices.Clone(l.serverArgs), append(flags, "--secure-port="+strconv.Itoa(port))...)
+	p, err = l.StartProcess(fmt.Sprint("metrics-server-", port), l.options.Server, args, l.options.Log)
+	return p, fmt.Sprintf("https://localhost:%d", port), err
 }
 
 // ServerURL is where the server itself listens, without the aggregation layer.

@@ -123,7 +123,7 @@ func (o *options) run(ctx context.Context, run Run) error {
 
 func printProblems(w io.Writer, err error) {
 	problems := []error{err}
-	if aggregate, ok := err.(utilerrors.Aggregate); ok {
+	if aggregate := (utilerrors.Aggregate)(nil); errors.As(err, &aggregate) {
 		problems = utilerrors.Flatten(aggregate).Errors()
 	}
 	for _, problem := range problems {

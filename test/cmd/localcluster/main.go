@@ -8,6 +8,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -90,10 +91,10 @@ func show(ctx context.Context, l *localcluster.Local, w io.Writer, command []str
 	return err
 }
 
-// interrupted tells nothing of what Ctrl-C broke off.
+// interrupted leaves out what Ctrl-C broke off.
 func interrupted(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
+	if errors.Is(ctx.Err(), context.Canceled) {
+		err = nil
 	}
 	return err
 }

@@ -1,0 +1,62 @@
+# make help lists the targets.
+
+VERSION ?= v0.1.0-dev+$(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X k8s.io/component-base/version.gitVersion=$(VERSION)
+# The server is pure Go. One setting for all that is not a test lets them share
+# what is compiled.
+export CGO_ENABLED := 0
+# Tests run with the race detector, which needs cgo.
+GOTEST := CGO_ENABLED=1 go test -race
+TOOL := go tool -modfile=$(CURDIR)/hack/tools/go.mod
+MODULES := . test
+FUZZTIME ?= 10m
+
+.PHONY: help
+help: ## List the targets.
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16
+
+.PHONY: build
+build: ## Build bin/metrics-server.
+	go build -trimpath -ldflags "$(LDFLAGS)" -o bin/metrics-server ./cmd/metrics-server
+
+.PHONY: run
+run: build ## Start a local cluster with the server in it, and show kubectl top.
+	cd test && go build -o ../bin/localcluster ./cmd/localcluster
+	@bin/localcluster --server bin/metrics-server
+
+.PHONY: test
+test: test-unit ## Run all tests: unit, integration and end-to-end.
+	cd test && $(GOTEST) -timeout 25m ./...
+
+.PHONY: test-unit
+test-unit: ## Run the quick tests.
+	$(GOTEST) ./...
+
+.PHONY: lint
+lint: ## Run gofmt, go vet and golangci-lint, and see that go.mod and generated code are right.
+	@out=$$(gofmt -l cmd pkg test); [ -z "$$out" ] || { echo "run gofmt -w on:"; echo "$$out"; exit 1; }
+	for m in $(MODULES); do (cd $$m && go mod tidy -diff && go vet ./... && $(TOOL) golangci-lint run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
+	hack/verify-generated.sh
+
+.PHONY: generate
+generate: ## Generate the OpenAPI definitions.
+	$(TOOL) openapi-gen --go-header-file hack/boilerplate.go.txt --report-filename /dev/null \
+		--output-pkg github.com/kubemeter/metrics-server/pkg/api/openapi \
+		--output-dir $(or $(OUT),pkg/api/openapi) --output-file zz_generated.openapi.go \
+		k8s.io/metrics/pkg/apis/metrics/v1 k8s.io/metrics/pkg/apis/metrics/v1beta1 \
+		k8s.io/apimachinery/pkg/apis/meta/v1 k8s.io/apimachinery/pkg/api/resource \
+		k8s.io/apimachinery/pkg/runtime k8s.io/apimachinery/pkg/version
+
+.PHONY: bench
+bench: ## Run the benchmarks, and print them with benchstat.
+	go test -run '^$$' -bench . -count 6 ./pkg/... | tee bin/bench.txt
+	$(TOOL) benchstat bin/bench.txt
+
+.PHONY: fuzz
+fuzz: ## Fuzz every decoder for FUZZTIME.
+	for f in FuzzText FuzzDelimited FuzzSummary FuzzNumber; do \
+		go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./pkg/exposition || exit 1; done
+
+.PHONY: clean
+clean: ## Remove what was built here.
+	rm -rf bin
