@@ -17,11 +17,11 @@ help: ## List the targets.
 
 .PHONY: build
 build: ## Build bin/metrics-server.
-	go build -trimpath -ldflags "$(LDFLAGS)" -o bin/metrics-server ./cmd/metrics-server
+	@hack/heartbeat.sh "building bin/metrics-server" go build -ldflags "$(LDFLAGS)" -o bin/metrics-server ./cmd/metrics-server
 
 .PHONY: run
 run: build ## Start a local cluster with the server in it, and show kubectl top.
-	cd test && go build -o ../bin/localcluster ./cmd/localcluster
+	@cd test && ../hack/heartbeat.sh "building bin/localcluster" go build -o ../bin/localcluster ./cmd/localcluster
 	@bin/localcluster --server bin/metrics-server
 
 .PHONY: test

@@ -1,0 +1,17 @@
+#!/bin/sh
+# Runs a long, silent command, and says every 15 s that it still runs:
+# heartbeat.sh WHAT COMMAND [ARGUMENT...]
+what=$1
+shift
+echo "$what (the first time, this takes minutes)" >&2
+(
+	passed=0
+	while sleep 1; do
+		passed=$((passed + 1))
+		[ $((passed % 15)) -ne 0 ] || echo "  $what … ${passed}s" >&2
+	done
+) &
+heart=$!
+trap 'kill "$heart" 2>/dev/null' EXIT
+trap 'exit 130' INT TERM
+"$@"
