@@ -49,7 +49,8 @@ generate: ## Generate the OpenAPI definitions.
 
 .PHONY: bench
 bench: ## Run the benchmarks, and print them with benchstat.
-	go test -run '^$$' -bench . -count 6 ./pkg/... | tee bin/bench.txt
+	@mkdir -p bin
+	go test -run '^$$' -bench . -count 6 ./pkg/... > bin/bench.txt || { cat bin/bench.txt; exit 1; }
 	$(TOOL) benchstat bin/bench.txt
 
 .PHONY: fuzz

@@ -3,12 +3,12 @@
 # heartbeat.sh WHAT COMMAND [ARGUMENT...]
 what=$1
 shift
-echo "$what (the first time, this takes minutes)" >&2
+echo "$what" >&2
 (
 	passed=0
 	while sleep 1; do
 		passed=$((passed + 1))
-		[ $((passed % 15)) -ne 0 ] || echo "  $what … ${passed}s" >&2
+		[ $((passed % 15)) -ne 0 ] || echo "  $what … ${passed}s (the first time, this takes minutes)" >&2
 	done
 ) &
 heart=$!

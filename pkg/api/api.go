@@ -65,9 +65,10 @@ func NewMetrics(register func(componentmetrics.Registerable) error, clk clock.Pa
 	return m, register(m.freshness)
 }
 
-// served records the age of what is about to be served.
+// served records the age of what is about to be served. The clock of a node may
+// be ahead: that is no negative age, which a histogram's sum cannot take.
 func (m *Metrics) served(timestamp time.Time) {
-	m.freshness.Observe(m.clock.Since(timestamp).Seconds())
+	m.freshness.Observe(max(0, m.clock.Since(timestamp).Seconds()))
 }
 
 // Install adds the API group to a server.

@@ -16,10 +16,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/serializer/cbor/direct"
 	openapinamer "k8s.io/apiserver/pkg/endpoints/openapi"
+	"k8s.io/apiserver/pkg/features"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	utilcompatibility "k8s.io/apiserver/pkg/util/compatibility"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/client-go/rest"
+	featuregatetesting "k8s.io/component-base/featuregate/testing"
 	componentmetrics "k8s.io/component-base/metrics"
 	metricsv1 "k8s.io/metrics/pkg/apis/metrics/v1"
 	metricsv1beta1 "k8s.io/metrics/pkg/apis/metrics/v1beta1"
@@ -166,6 +170,18 @@ func TestPodInEveryEncodingAndVersion(t *testing.T) {
 	}
 }
 
+// CBOR is there when the feature gate of the generic API server says so.
+func TestCBORIsOfferedBehindItsFeatureGate(t *testing.T) {
+	featuregatetesting.SetFeatureGateDuringTest(t, utilfeature.DefaultFeatureGate, features.CBORServingAndStorage, true)
+	s, clk := newStore(t)
+	server := serve(t, s, clk)
+	status, body := get(t, server, prefix+"v1/namespaces/b/pods/db", "application/cbor")
+	var got metricsv1.PodMetrics
+	if err := direct.Unmarshal(body, &got); err != nil || status != 200 || got.Name != "db" || len(got.Containers) != 2 {
+		t.Errorf("%d %v: %+v", status, err, got)
+	}
+}
+
 func usage(cpu, memory string) corev1.ResourceList {
 	return corev1.ResourceList{
 		corev1.ResourceCPU: resource.MustParse(cpu), corev1.ResourceMemory: resource.MustParse(memory),
@@ -258,7 +274,7 @@ func TestErrors(t *testing.T) {
 	}{
 		{"v1/namespaces/b/pods/none", 404, `pods.metrics.k8s.io "none" not found: no such pod is running`, "not_listed"},
 		{"v1/namespaces/b/pods/new", 404,
-			`pods.metrics.k8s.io "new" not found: it is running, but no kubelet has reported it yet; the last scrape failed: connection refused`, "not_scraped"},
+			`pods.metrics.k8s.io "new" not found: it is running, but no node that is scraped has reported it yet; the last scrape of 1 of 3 nodes failed`, "not_scraped"},
 		{"v1/nodes/n3", 404, `nodes.metrics.k8s.io "n3" not found: not scraped yet; the last scrape failed: connection refused`, "not_scraped"},
 		{"v1/nodes/n4", 404, `nodes.metrics.k8s.io "n4" not found: there is no such node, or the server's --node-selector leaves it out`, "not_listed"},
 		{"v1/pods?fieldSelector=status.phase%3DRunning", 400, `only "metadata.name", "metadata.namespace"`, ""},

@@ -149,6 +149,30 @@ func TestTransformerStripsWhatIsNotUsed(t *testing.T) {
 	}
 }
 
+func TestNodeTransformerStripsWhatIsNotUsed(t *testing.T) {
+	full := node("a", func(n *corev1.Node) {
+		n.ResourceVersion = "7"
+		n.Labels = map[string]string{"zone": "x"}
+		n.Annotations = map[string]string{metricsPathAnnotation: "/p", "big": "value"}
+		n.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "m"}}
+		n.Spec.PodCIDR = "10.0.0.0/24"
+		n.Status.Images = []corev1.ContainerImage{{SizeBytes: 1}}
+		n.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "10.0.0.1"}}
+		n.Status.DaemonEndpoints.KubeletEndpoint.Port = 10250
+	})
+	whole, stripped := &recorder{}, &recorder{}
+	must(t, (&nodeStore{nodes: whole, known: map[string]nodeState{}}).Add(full.DeepCopy()))
+	s := &nodeStore{nodes: stripped, known: map[string]nodeState{}}
+	got, err := s.Transformer()(full)
+	must(t, err)
+	must(t, s.Add(got))
+	stripped.want(t, whole.calls...)
+	n := got.(*corev1.Node)
+	if n.ResourceVersion != "7" || len(n.Annotations) != 1 || n.ManagedFields != nil || n.Spec.PodCIDR != "" || n.Status.Images != nil {
+		t.Errorf("left is %+v", n)
+	}
+}
+
 func TestUnexpectedObjectsAreErrors(t *testing.T) {
 	nodes := &nodeStore{nodes: &recorder{}, known: map[string]nodeState{}}
 	pods := &podStore{pods: &recorder{}}

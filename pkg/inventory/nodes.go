@@ -6,10 +6,11 @@ package inventory
 import (
 	"fmt"
 	"maps"
-	"slices"
 	"sync/atomic"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/cache"
 
 	"github.com/kubemeter/metrics-server/pkg/kubelet"
 )
@@ -19,7 +20,7 @@ import (
 const metricsPathAnnotation = "metrics.k8s.io/resource-metrics-path"
 
 // nodeStore is what the reflector of nodes writes to. It implements
-// cache.ReflectorStore.
+// cache.TransformingStore.
 type nodeStore struct {
 	nodes  Nodes
 	known  map[string]nodeState
@@ -33,8 +34,26 @@ type nodeState struct {
 }
 
 func (a nodeState) equal(b nodeState) bool {
-	return a.Name == b.Name && a.Port == b.Port && a.MetricsPath == b.MetricsPath &&
-		slices.Equal(a.Addresses, b.Addresses) && maps.Equal(a.labels, b.labels)
+	return a.Node.Equal(b.Node) && maps.Equal(a.labels, b.labels)
+}
+
+var _ cache.TransformingStore = (*nodeStore)(nil)
+
+// Transformer strips what is not used, such as images and managed fields, for
+// the same reason as that of pods.
+func (s *nodeStore) Transformer() cache.TransformFunc {
+	return func(obj any) (any, error) {
+		if n, ok := obj.(*corev1.Node); ok {
+			path := n.Annotations[metricsPathAnnotation]
+			n.ObjectMeta = metav1.ObjectMeta{Name: n.Name, Labels: n.Labels, ResourceVersion: n.ResourceVersion}
+			if path != "" {
+				n.Annotations = map[string]string{metricsPathAnnotation: path}
+			}
+			n.Spec = corev1.NodeSpec{}
+			n.Status = corev1.NodeStatus{Addresses: n.Status.Addresses, DaemonEndpoints: n.Status.DaemonEndpoints}
+		}
+		return obj, nil
+	}
 }
 
 func (s *nodeStore) Add(obj any) error {

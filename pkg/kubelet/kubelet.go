@@ -9,6 +9,7 @@
 package kubelet
 
 import (
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -49,6 +50,11 @@ type Node struct {
 	// MetricsPath is the annotation metrics.k8s.io/resource-metrics-path, "" if
 	// there is none.
 	MetricsPath string
+}
+
+// Equal tells whether two nodes are scraped in the same way.
+func (n Node) Equal(o Node) bool {
+	return n.Name == o.Name && n.Port == o.Port && n.MetricsPath == o.MetricsPath && slices.Equal(n.Addresses, o.Addresses)
 }
 
 // Answer is the body of a successful fetch.

@@ -54,7 +54,7 @@ func NewMetrics(register func(metrics.Registerable) error, resolution time.Durat
 		}, node),
 		tickDuration: metrics.NewHistogram(&metrics.HistogramOpts{
 			Name:    "metrics_server_manager_tick_duration_seconds",
-			Help:    "The longest time in each interval from when a node was due until its points were stored, in seconds",
+			Help:    "The longest time in each interval from when a node was due until its points were stored or its scrape had failed, in seconds",
 			Buckets: tickBuckets(resolution),
 		}),
 		inFlight: metrics.NewGauge(&metrics.GaugeOpts{
@@ -87,7 +87,8 @@ func NewMetrics(register func(metrics.Registerable) error, resolution time.Durat
 		}
 	}
 	// What has not happened yet is 0, not absent, so that rates and alerts work
-	// from the first time on.
+	// from the first time on; reasons of failed scrapes appear as they occur.
+	m.results.WithLabelValues("success", "")
 	for _, success := range []string{"true", "false"} {
 		m.requestTotal.WithLabelValues(success)
 	}
@@ -156,7 +157,7 @@ func (m *Metrics) forget(node string) {
 }
 
 // round finds the longest time, within an interval, from when a node was due
-// until it was stored.
+// until its scrape ended.
 type round struct {
 	ends    time.Time
 	longest time.Duration
@@ -164,11 +165,11 @@ type round struct {
 
 // observe takes in one scrape. It returns the longest of the interval before,
 // if a new one has begun.
-func (r *round) observe(due, stored time.Time, resolution time.Duration) (longest time.Duration, ended bool) {
-	if !stored.Before(r.ends) {
+func (r *round) observe(due, end time.Time, resolution time.Duration) (longest time.Duration, ended bool) {
+	if !end.Before(r.ends) {
 		longest, ended = r.longest, !r.ends.IsZero()
-		*r = round{ends: stored.Add(resolution)}
+		*r = round{ends: end.Add(resolution)}
 	}
-	r.longest = max(r.longest, stored.Sub(due))
+	r.longest = max(r.longest, end.Sub(due))
 	return longest, ended
 }

@@ -50,8 +50,9 @@ type Config struct {
 	Workers    int           // places in the lane of the healthy; 0 = chosen from the number of nodes
 }
 
-// Pool scrapes the nodes that it is told of. All methods are safe for concurrent
-// use.
+// Pool scrapes the nodes that it is told of. The healthy have as many places as
+// Config says; with those that hang, at most one scrape of each node is under
+// way. All methods are safe for concurrent use.
 type Pool struct {
 	Config
 	wake    chan struct{} // something to do, or a place is free
@@ -84,10 +85,12 @@ func NewPool(c Config) *Pool {
 // SetNode has a node scraped from its next phase on, or from where it is now if
 // it is known already.
 func (p *Pool) SetNode(n kubelet.Node) {
-	endpoint, err := p.Fetcher.Endpoint(n)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	t, ok := p.targets[n.Name]
+	if ok && t.node.Equal(n) {
+		return // the endpoint knows more by now than a new one would
+	}
 	if !ok {
 		t = newTarget(n.Name, p.Resolution)
 		p.targets[n.Name] = t
@@ -96,7 +99,8 @@ func (p *Pool) SetNode(n kubelet.Node) {
 		p.resize()
 		p.notify()
 	}
-	t.endpoint, t.endpointErr = endpoint, err
+	t.node = n
+	t.endpoint, t.endpointErr = p.Fetcher.Endpoint(n)
 }
 
 // RemoveNode ends the scraping of a node. A scrape under way is cancelled.
@@ -128,8 +132,8 @@ func (p *Pool) resize() {
 	p.failing.places = max(p.healthy.places, len(p.targets)/2)
 }
 
-// workersFor leaves every kubelet three quarters of a second to answer, at the
-// default interval of 15 s in the manifests.
+// workersFor leaves every kubelet three quarters of a second to answer, at an
+// interval of 15 s.
 func workersFor(nodes int) int { return min(max(nodes/20, 8), 256) }
 
 // Run scrapes until ctx is cancelled and every scrape has ended.
@@ -212,7 +216,7 @@ func (p *Pool) scrape(ctx context.Context, t *target, e *kubelet.Endpoint) error
 	defer p.scratch.Put(s)
 
 	began := p.Clock.Now()
-	answer, err := p.Fetcher.Fetch(ctx, e, s.body)
+	samples, requestTime, err := p.fetch(ctx, t.name, e, s)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -221,18 +225,24 @@ func (p *Pool) scrape(ctx context.Context, t *target, e *kubelet.Endpoint) error
 		p.Sink.ScrapeFailed(t.name, err)
 		return err
 	}
+	p.Metrics.rejectedIn(samples)
+	p.Sink.Put(t.name, samples, requestTime)
+	return nil
+}
+
+// fetch asks one kubelet and decodes what it answers.
+func (p *Pool) fetch(ctx context.Context, node string, e *kubelet.Endpoint, s *scratch) (*exposition.Samples, time.Time, error) {
+	answer, err := p.Fetcher.Fetch(ctx, e, s.body)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
 	s.body = answer.Body
 	p.Metrics.received.Add(float64(len(answer.Body)))
-
 	samples, err := s.decoder.Decode(answer.Format, answer.Body, answer.RequestTime)
 	if err != nil {
-		err = fmt.Errorf("node %q: the kubelet's answer cannot be read: %w", t.name, err)
-		p.Sink.ScrapeFailed(t.name, err)
-		return err
+		return nil, time.Time{}, fmt.Errorf("node %q: the kubelet's answer cannot be read: %w", node, err)
 	}
-	p.Metrics.rejectedIn(samples)
-	p.Sink.Put(t.name, samples, answer.RequestTime)
-	return nil
+	return samples, answer.RequestTime, nil
 }
 
 // finish frees the place and puts the node back in its queue.
@@ -247,8 +257,11 @@ func (p *Pool) finish(ctx context.Context, t *target, err error) {
 
 	now := p.Clock.Now()
 	p.Metrics.tick(p.round.observe(t.due, now, p.Resolution))
-	if p.targets[t.name] != t {
-		return // removed meanwhile
+	if p.targets[t.name] != t { // removed meanwhile
+		if p.targets[t.name] == nil {
+			p.Metrics.forget(t.name)
+		}
+		return
 	}
 	if !cancelled {
 		p.Metrics.scraped(err)

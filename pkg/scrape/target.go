@@ -21,6 +21,7 @@ type target struct {
 	phase      time.Duration // in the interval; never changes
 	resolution time.Duration // never changes
 
+	node        kubelet.Node
 	endpoint    *kubelet.Endpoint
 	endpointErr error // why there is no endpoint
 
@@ -44,13 +45,14 @@ func newTarget(name string, resolution time.Duration) *target {
 	}
 }
 
-// nextPhase returns the first moment after now that is in phase.
+// nextPhase returns the first moment after now that is in phase. It keeps now's
+// monotonic clock reading: a wall clock that is set back must not stop scraping.
 func (t *target) nextPhase(now time.Time) time.Time {
-	next := now.Truncate(t.resolution).Add(t.phase)
-	if !next.After(now) {
-		next = next.Add(t.resolution)
+	wait := t.phase - now.Sub(now.Truncate(t.resolution))
+	if wait <= 0 {
+		wait += t.resolution
 	}
-	return next
+	return now.Add(wait)
 }
 
 // nextDue is the next phase. After a first failure it is half an interval from

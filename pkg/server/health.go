@@ -16,7 +16,7 @@ import (
 const syncGrace = 5 * time.Minute
 
 var (
-	errNoMetrics = errors.New("no metrics to serve yet: no node has been scraped twice")
+	errNoMetrics = errors.New("no metrics to serve: no node has two samples that are fresh enough")
 	errNodesSync = errors.New("the nodes have not been listed yet")
 	errPodsSync  = errors.New("the running pods have not been listed yet")
 )

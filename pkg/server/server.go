@@ -88,7 +88,8 @@ func (c Config) newServer() (*server, error) {
 
 func (s *server) run(ctx context.Context) error {
 	prepared := s.api.PrepareRun()
-	background, stop := context.WithCancel(ctx)
+	// Requests are served for a while after ctx ends, and from live data.
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	running.Go(func() { s.inventory.Run(background) })
 	running.Go(func() { s.pool.Run(background) })

@@ -98,8 +98,8 @@ func samePod(a, b *exposition.Container) bool {
 // compareSample orders pods and samples by namespace and name, without making
 // strings of the sample's.
 func (p *pod) compareSample(c *exposition.Container) int {
-	if p.namespace != string(c.Namespace) {
-		return strings.Compare(p.namespace, string(c.Namespace))
+	if namespace := p.namespace(); namespace != string(c.Namespace) {
+		return strings.Compare(namespace, string(c.Namespace))
 	}
 	if p.name == string(c.Pod) {
 		return 0

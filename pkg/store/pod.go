@@ -16,8 +16,9 @@ import (
 // them speaks of it. Guarded by the mutex of its shard, but for the fields that
 // never change.
 type pod struct {
-	namespace, name string // never change
-	shard           *shard // never changes
+	ns    unique.Handle[string] // namespace, shared by its pods; never changes
+	name  string                // never changes
+	shard *shard                // never changes
 
 	listed bool   // the API server lists it as Running
 	uid    uint64 // hash of its UID while listed
@@ -44,9 +45,11 @@ type container struct {
 	usage
 }
 
+func (p *pod) namespace() string { return p.ns.Value() }
+
 // compare orders pods by namespace and name.
 func (p *pod) compare(namespace, name string) int {
-	return cmp.Or(strings.Compare(p.namespace, namespace), strings.Compare(p.name, name))
+	return cmp.Or(strings.Compare(p.namespace(), namespace), strings.Compare(p.name, name))
 }
 
 // forget drops all points, but not the nodes that report them.
@@ -66,16 +69,19 @@ func (p *pod) unlink(r *report) {
 	}
 }
 
-// current returns the report with the newest point, nil if no node reports the
-// pod.
-func (p *pod) current() *report {
-	newest := p.reports
-	for r := newest; r != nil; r = r.next {
-		if r.newest > newest.newest {
-			newest = r
+// current returns the report with the newest point that has not expired, any if
+// all have, and nil if no node reports the pod.
+func (p *pod) current(e epoch) *report {
+	best := p.reports
+	if best == nil || best.next == nil {
+		return best
+	}
+	for r := best.next; r != nil; r = r.next {
+		if e.expired(best.newest) || r.newest > best.newest && !e.expired(r.newest) {
+			best = r
 		}
 	}
-	return newest
+	return best
 }
 
 // update takes in a node's answer: samples are those of this pod, ordered by
@@ -84,6 +90,7 @@ func (r *report) update(all []exposition.Container, order []int32, e epoch) {
 	if !r.sameContainers(all, order) {
 		r.replaceContainers(all, order)
 	}
+	r.newest = 0
 	for i, at := range order {
 		u := &r.containers[i].usage
 		u.add(&all[at].Usage, e)

@@ -146,7 +146,7 @@ func (s *Store) pod(namespace, name string, e epoch) (PodUsage, withholding) {
 }
 
 func (p *pod) appendTo(found []PodUsage, q *Query, e epoch) []PodUsage {
-	if !p.listed || !q.matches(p.namespace, p.name, p.labels) {
+	if !p.listed || !q.matches(p.namespace(), p.name, p.labels) {
 		return found
 	}
 	if r, reason := p.serve(e); reason == "" {
@@ -160,7 +160,7 @@ func (p *pod) serve(e epoch) (*report, Reason) {
 	if !p.listed {
 		return nil, NotListed
 	}
-	r := p.current()
+	r := p.current(e)
 	if r == nil || len(r.containers) == 0 {
 		return r, NotScraped
 	}
@@ -201,7 +201,7 @@ func (u *usage) values() Usage {
 // usage of a report that serve has passed.
 func (r *report) usage() PodUsage {
 	pod := PodUsage{
-		Namespace:  r.pod.namespace,
+		Namespace:  r.pod.namespace(),
 		Name:       r.pod.name,
 		Labels:     r.pod.labels.all(),
 		Node:       r.node.name,

@@ -427,3 +427,16 @@ func TestRule13SwapIsServedWhereReported(t *testing.T) {
 	a.Swap, a.HasSwap = 5*mib, true
 	f.wantServed(15, 15, a, served("b", 200, 1))
 }
+
+func TestRule13OfNodes(t *testing.T) {
+	f := newFixture(t)
+	for round := range 2 {
+		u := sample("", float64(15*round), 1, 1).Usage
+		u.Swap, u.Has = 7*mib, u.Has|exposition.HasSwap
+		f.clock.SetTime(at(float64(15 * round)))
+		f.Put("n1", &exposition.Samples{Node: u}, at(0))
+	}
+	if n, err := f.Node("n1"); err != nil || !n.HasSwap || n.Swap != 7*mib {
+		t.Errorf("got %+v, %v", n, err)
+	}
+}

@@ -46,7 +46,7 @@ func (sh *shard) find(namespace, name string) (*pod, int) {
 func (sh *shard) findOrAdd(namespace, name string) *pod {
 	p, i := sh.find(namespace, name)
 	if p == nil {
-		p = &pod{namespace: unique.Make(namespace).Value(), name: strings.Clone(name), shard: sh}
+		p = &pod{ns: unique.Make(namespace), name: strings.Clone(name), shard: sh}
 		sh.pods = slices.Insert(sh.pods, i, p)
 	}
 	return p
@@ -58,7 +58,7 @@ func (sh *shard) drop(p *pod) {
 	if p.listed || p.reports != nil {
 		return
 	}
-	if _, i := sh.find(p.namespace, p.name); i < len(sh.pods) && sh.pods[i] == p {
+	if _, i := sh.find(p.namespace(), p.name); i < len(sh.pods) && sh.pods[i] == p {
 		sh.pods = slices.Delete(sh.pods, i, i+1)
 	}
 }
@@ -69,10 +69,10 @@ func (sh *shard) in(namespace string) []*pod {
 		return sh.pods
 	}
 	from, _ := slices.BinarySearchFunc(sh.pods, namespace, func(p *pod, ns string) int {
-		return strings.Compare(p.namespace, ns)
+		return strings.Compare(p.namespace(), ns)
 	})
 	n := 0
-	for from+n < len(sh.pods) && sh.pods[from+n].namespace == namespace {
+	for from+n < len(sh.pods) && sh.pods[from+n].namespace() == namespace {
 		n++
 	}
 	return sh.pods[from : from+n]

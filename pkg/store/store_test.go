@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/utils/clock"
+	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/kubemeter/metrics-server/pkg/exposition"
 )
@@ -28,6 +29,31 @@ func TestClockSetBackDoesNotFreezeANode(t *testing.T) {
 	f.scrape("n1", 30, sample("a", 30, 16, 1)) // and has been set right
 	f.scrape("n1", 45, sample("a", 45, 19, 1))
 	f.wantServed(45, 15, served("a", 200, 1))
+}
+
+// A node whose clock was ahead must not keep its pod's name from another node.
+func TestReportFromTheFutureDoesNotWin(t *testing.T) {
+	f := newFixture(t)
+	f.SetNode("n2", nil)
+	f.scrape("n1", 0, sample("a", 3600, 10, 1))
+	f.scrape("n2", 15, sample("a", 15, 1, 1))
+	f.scrape("n2", 30, sample("a", 30, 4, 1))
+	f.wantServed(30, 15, served("a", 200, 1))
+}
+
+// The shortest maximum age that the flags allow is twice the interval: samples
+// that are stamped now and then, and so up to an interval late, are still served.
+func TestShortestMaximumAgeServes(t *testing.T) {
+	clk := clocktesting.NewFakePassiveClock(start)
+	f := &fixture{T: t, Store: New(clk, 20*time.Second), clock: clk}
+	f.SetNode("n1", nil)
+	f.SetPod(PodMetadata{Namespace: "ns", Name: "p", UID: "1"})
+	for i := range 10 {
+		f.scrape("n1", 9.8+10*float64(i), sample("a", 10*float64(i), 10+2*float64(i), 1))
+		if i > 0 {
+			f.wantServed(10*float64(i), 10, served("a", 200, 1))
+		}
+	}
 }
 
 func TestSelection(t *testing.T) {
@@ -133,13 +159,13 @@ func TestMessagesSayWhy(t *testing.T) {
 	}
 	check(nodeMessage("gone"), "there is no such node, or the server's --node-selector leaves it out")
 	check(nodeMessage("n1"), "not scraped yet")
-	check(podMessage(), "it is running, but no kubelet has reported it yet")
+	check(podMessage(), "it is running, but no node that is scraped has reported it yet")
 	f.ScrapeFailed("n1", errors.New("connection refused"))
 	check(nodeMessage("n1"), `not scraped yet; the last scrape failed: connection refused`)
-	check(podMessage(), `it is running, but no kubelet has reported it yet; the last scrape failed: connection refused`)
+	check(podMessage(), `it is running, but no node that is scraped has reported it yet; the last scrape of 1 of 1 nodes failed`)
 	f.SetNode("n0", nil)
 	f.ScrapeFailed("n0", errors.New("timeout"))
-	check(podMessage(), `it is running, but no kubelet has reported it yet; 2 of 2 nodes fail; the last scrape failed: timeout`)
+	check(podMessage(), `it is running, but no node that is scraped has reported it yet; the last scrape of 2 of 2 nodes failed`)
 
 	f.scrape("n1", 0, sample("a", 0, 10, 1))
 	check(podMessage(), `container "a" on node "n1": there is one sample so far, and usage needs two`)

@@ -4,10 +4,7 @@
 package store
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 )
 
@@ -76,7 +73,7 @@ func (s *Store) explainPod(w withholding, e epoch) string {
 	case w.reason == NoneRunning:
 		return fmt.Sprintf("none of its containers on node %q is running", w.node.name)
 	case w.node == nil:
-		return "it is running, but no kubelet has reported it yet" + s.explainFailing()
+		return "it is running, but no node that is scraped has reported it yet" + s.explainFailing()
 	case w.container == "":
 		return fmt.Sprintf("node %q has not reported it yet", w.node.name) + w.node.explainFailure()
 	}
@@ -113,19 +110,19 @@ func (n *node) failureClause() string {
 	return fmt.Sprintf("; the last scrape failed: %v", n.failure)
 }
 
-// explainFailing adds which nodes fail: one of them may be the pod's.
+// explainFailing adds how many nodes fail, for the pod's may be one of them. It
+// names none: who may read a namespace may not read about nodes.
 func (s *Store) explainFailing() string {
-	nodes := s.allNodes()
-	slices.SortFunc(nodes, func(a, b *node) int { return strings.Compare(a.name, b.name) })
-	failing, first := 0, ""
+	nodes, failing := s.allNodes(), 0
 	for _, n := range nodes {
-		if f := n.explainFailure(); f != "" {
+		n.mu.Lock()
+		if n.failure != nil {
 			failing++
-			first = cmp.Or(first, f)
 		}
+		n.mu.Unlock()
 	}
-	if failing > 1 {
-		return fmt.Sprintf("; %d of %d nodes fail%s", failing, len(nodes), first)
+	if failing == 0 {
+		return ""
 	}
-	return first
+	return fmt.Sprintf("; the last scrape of %d of %d nodes failed", failing, len(nodes))
 }

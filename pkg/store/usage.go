@@ -76,11 +76,14 @@ func (u *usage) add(s *exposition.Usage, e epoch) {
 		return
 	}
 	u.state = complete
-	if u.last.time != 0 && e.expired(u.last.time) {
-		*u = usage{}
+	if ahead := u.last.time - e.now; ahead > e.maxAge {
+		*u = usage{} // the node's clock was ahead, and has been set right
 	}
 	if s.Time <= u.last.time {
 		return // no news
+	}
+	if s.Time-u.last.time > e.maxAge {
+		*u = usage{} // gone since its maximum age
 	}
 	if s.Has&exposition.HasStart != 0 && s.Start > u.last.time || s.CPU < u.last.cpu {
 		*u = usage{} // restarted: its points never mix with those before

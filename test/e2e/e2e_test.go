@@ -7,6 +7,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -84,17 +85,36 @@ func run(ctx context.Context, m *testing.M) (int, error) {
 		return 0, withLog(err, log.Name())
 	}
 	code := m.Run()
-	text, err := os.ReadFile(local.Server.LogFile())
-	if err != nil {
-		return 0, err
+	if err := errors.Join(local.Server.Stop(), local.Server.Wait()); err != nil {
+		return 1, withLog(fmt.Errorf("stopping the server: %w", err), log.Name())
 	}
-	if strings.Contains(string(text), "DATA RACE") || strings.Contains(string(text), "panic") {
-		return 1, fmt.Errorf("the server raced or panicked:\n%s", text)
+	if err := checkLogs(); err != nil {
+		return 1, err
 	}
 	if code != 0 {
-		fmt.Fprintf(os.Stderr, "The server's log:\n%s", text)
+		return code, withLog(errors.New("the servers' log:"), log.Name())
 	}
 	return code, nil
+}
+
+// checkLogs looks for races and panics in what all servers logged.
+func checkLogs() error {
+	files, err := filepath.Glob(filepath.Join(local.Dir(), "logs", "metrics-server*.log"))
+	if err != nil || len(files) < 2 {
+		return fmt.Errorf("%d logs of servers, want two at least: %w", len(files), err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		for _, bad := range []string{"DATA RACE", "panic"} {
+			if strings.Contains(string(text), bad) {
+				return fmt.Errorf("%s in %s:\n%s", bad, file, text)
+			}
+		}
+	}
+	return nil
 }
 
 func withLog(err error, path string) error {

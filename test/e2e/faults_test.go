@@ -24,21 +24,22 @@ import (
 func TestFaultyKubelets(t *testing.T) {
 	faults := []struct {
 		fault  kubeletsim.Fault
-		reason string
+		reason string // in the metrics
+		says   string // the 404
 	}{
-		{kubeletsim.ConnectionReset(), "connection"},
-		{kubeletsim.WrongName(), "tls_name"},
-		{kubeletsim.WrongCA(), "tls_unknown_authority"},
-		{kubeletsim.SelfSigned(), "tls_unknown_authority"},
-		{kubeletsim.Expired(), "tls_expired"},
-		{kubeletsim.Hang(), "timeout"},
-		{kubeletsim.Drip(1, time.Second), "timeout"},
-		{kubeletsim.Status(http.StatusUnauthorized), "unauthorized"},
-		{kubeletsim.Status(http.StatusForbidden), "forbidden"},
-		{kubeletsim.Status(http.StatusInternalServerError), "http_status"},
-		{kubeletsim.HTMLBody(), "content_type"},
-		{kubeletsim.TruncatedConnection(), "body"},
-		{kubeletsim.EndlessBody(), "too_large"},
+		{kubeletsim.ConnectionReset(), "connection", "reset by peer"},
+		{kubeletsim.WrongName(), "tls_name", "the certificate is for DNS:wrong.invalid"},
+		{kubeletsim.WrongCA(), "tls_unknown_authority", "--kubelet-certificate-authority"},
+		{kubeletsim.SelfSigned(), "tls_unknown_authority", "--kubelet-certificate-authority"},
+		{kubeletsim.Expired(), "tls_expired", "expired"},
+		{kubeletsim.Hang(), "timeout", "no complete answer in time: context deadline exceeded"},
+		{kubeletsim.Drip(1, time.Second), "timeout", "the body ends after"},
+		{kubeletsim.Status(http.StatusUnauthorized), "unauthorized", "webhook token authentication"},
+		{kubeletsim.Status(http.StatusForbidden), "forbidden", "nodes/metrics"},
+		{kubeletsim.Status(http.StatusInternalServerError), "http_status", "500 Internal Server Error"},
+		{kubeletsim.HTMLBody(), "content_type", "unsupported Content-Type"},
+		{kubeletsim.TruncatedConnection(), "body", "unexpected EOF"},
+		{kubeletsim.EndlessBody(), "too_large", "more than 33554432 bytes"},
 	}
 	count := func(i int) float64 {
 		return serverMetric(t, "metrics_server_scrape_total", "result=failure", "reason="+faults[i].reason)
@@ -87,8 +88,9 @@ func TestFaultyKubelets(t *testing.T) {
 	})
 	for i, f := range faults {
 		_, err := client.MetricsV1().NodeMetricses().Get(t.Context(), node(t, i).Name(), metav1.GetOptions{})
-		if !apierrors.IsNotFound(err) || !strings.Contains(err.Error(), "the last scrape failed: node") {
-			t.Errorf("%s: %v", f.fault, err)
+		if !apierrors.IsNotFound(err) || !strings.Contains(err.Error(), f.says) ||
+			!strings.Contains(err.Error(), fmt.Sprintf("the last scrape failed: node %q", node(t, i).Name())) {
+			t.Errorf("%s: %v, want %q", f.fault, err, f.says)
 		}
 		t.Logf("%s: %v", f.fault, err)
 	}
@@ -238,6 +240,9 @@ func TestPodsAndNodesComeAndGo(t *testing.T) {
 	kubectl(t, "delete", "node", extra.Name())
 	gone(func() error {
 		_, err := client.MetricsV1().NodeMetricses().Get(t.Context(), extra.Name(), metav1.GetOptions{})
+		if err != nil && !strings.Contains(err.Error(), "there is no such node") {
+			return fmt.Errorf("gone for another reason: %s", err.Error())
+		}
 		return err
 	})
 }

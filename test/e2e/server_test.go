@@ -4,6 +4,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -124,8 +125,8 @@ func TestServerProcess(t *testing.T) {
 		if !strings.Contains(body, `metrics_server_kubelet_last_request_time_seconds{node="node-1"}`) {
 			t.Error("there are no metrics per node")
 		}
-		// Stopping is quick and clean.
-		if err := second.process.Stop(); err != nil {
+		// Stopping is clean.
+		if err := errors.Join(second.process.Stop(), second.process.Wait()); err != nil {
 			t.Errorf("SIGTERM: %v", err)
 		}
 	})

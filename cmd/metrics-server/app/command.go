@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
@@ -70,12 +71,38 @@ func newCommand(stdout io.Writer, o *options, run Run) *cobra.Command {
 		},
 	}
 	cmd.SetOut(stdout)
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return explainFlag(err) })
 	sections := o.flags()
 	for _, section := range sections.Order {
 		cmd.Flags().AddFlagSet(sections.FlagSets[section])
 	}
 	cliflag.SetUsageAndHelpFunc(cmd, sections, columns(stdout))
 	return cmd
+}
+
+// allowedValues says what a value of a flag's type looks like.
+var allowedValues = map[string]string{
+	"bool":     "true or false",
+	"duration": "a number with a unit, such as 15s or 1m30s",
+	"float":    "a number",
+	"float32":  "a number",
+	"float64":  "a number",
+	"int":      "a whole number",
+	"ip":       "an IP address",
+}
+
+// explainFlag turns an error of parsing a flag into one that says what is
+// allowed, as those of validation do.
+func explainFlag(err error) error {
+	invalid := (*pflag.InvalidValueError)(nil)
+	if !errors.As(err, &invalid) {
+		return fmt.Errorf("%w, see --help", err)
+	}
+	allowed, ok := allowedValues[invalid.GetFlag().Value.Type()]
+	if !ok {
+		return err
+	}
+	return badValue(invalid.GetFlag().Name, invalid.GetValue(), "must be %s", allowed)
 }
 
 // columns returns the width of a terminal, or 0 for anything else: the lines of

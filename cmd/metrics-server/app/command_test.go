@@ -173,13 +173,13 @@ func TestRunWithDefaults(t *testing.T) {
 
 func TestRunWithFlags(t *testing.T) {
 	r := command(t, nil, append(working(t),
-		"--metric-resolution=15s", "--metric-max-age=20s", "--scrape-workers=7", "--kubelet-per-node-metrics",
+		"--metric-resolution=15s", "--metric-max-age=40s", "--scrape-workers=7", "--kubelet-per-node-metrics",
 		"-l", "zone in (a,b),!spot,gpu", "--profiling=false", "--request-timeout=5s")...)
 	if r.code != 0 || r.stderr != "" || len(r.configs) != 1 {
 		t.Fatalf("got %+v", r)
 	}
 	c := r.configs[0]
-	if c.Resolution != 15*time.Second || c.Kubelet.Resolution != 15*time.Second || c.MaxAge != 20*time.Second ||
+	if c.Resolution != 15*time.Second || c.Kubelet.Resolution != 15*time.Second || c.MaxAge != 40*time.Second ||
 		c.ScrapeWorkers != 7 || !c.PerNodeMetrics {
 		t.Errorf("got %+v", c)
 	}

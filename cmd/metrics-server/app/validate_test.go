@@ -21,14 +21,14 @@ func TestBadFlags(t *testing.T) {
 		want string
 	}{
 		{"--metric-resolution=9s --kubelet-request-timeout=1s", "--metric-resolution=9s: must be at least 10s"},
-		{"--metric-resolution=x", `invalid argument "x" for "--metric-resolution" flag: time: invalid duration "x"`},
-		{"--metric-resolution=15", `invalid argument "15" for "--metric-resolution" flag: time: missing unit in duration "15"`},
-		{"--metric-max-age=59s", "--metric-max-age=59s: must be at least --metric-resolution=1m0s, or 0 for 4 times that"},
-		{"--metric-max-age=-1s", "--metric-max-age=-1s: must be at least --metric-resolution=1m0s, or 0 for 4 times that"},
+		{"--metric-resolution=x", "--metric-resolution=x: must be a number with a unit, such as 15s or 1m30s"},
+		{"--metric-resolution=15", "--metric-resolution=15: must be a number with a unit, such as 15s or 1m30s"},
+		{"--metric-max-age=119s", "--metric-max-age=1m59s: must be at least 2 times --metric-resolution=1m0s, or 0 for 4 times that"},
+		{"--metric-max-age=-1s", "--metric-max-age=-1s: must be at least 2 times --metric-resolution=1m0s, or 0 for 4 times that"},
 		{"--scrape-workers=-1", "--scrape-workers=-1: must be from 0 to 10000"},
 		{"--scrape-workers=10001", "--scrape-workers=10001: must be from 0 to 10000"},
-		{"--scrape-workers=many", `invalid argument "many" for "--scrape-workers" flag: strconv.ParseInt: parsing "many": invalid syntax`},
-		{"--unknown", "unknown flag: --unknown"},
+		{"--scrape-workers=many", "--scrape-workers=many: must be a whole number"},
+		{"--unknown", "unknown flag: --unknown, see --help"},
 		{"argument", `unexpected argument "argument": metrics-server takes flags only, see --help`},
 
 		{"--kubelet-port=0", "--kubelet-port=0: must be from 1 to 65535"},
@@ -65,7 +65,7 @@ func TestBadFlags(t *testing.T) {
 
 		{"--secure-port=65536", "--secure-port 65536 must be between 1 and 65535, inclusive. It cannot be turned off with 0"},
 		{"--secure-port=0", "--secure-port 0 must be between 1 and 65535, inclusive. It cannot be turned off with 0"},
-		{"--bind-address=x", `invalid argument "x" for "--bind-address" flag: failed to parse IP: "x"`},
+		{"--bind-address=x", "--bind-address=x: must be an IP address"},
 		{"--tls-cert-file=" + certFile, "--tls-cert-file=" + certFile + ": needs --tls-private-key-file, too"},
 		{"--tls-private-key-file=" + keyFile, "--tls-private-key-file=" + keyFile + ": needs --tls-cert-file, too"},
 		{

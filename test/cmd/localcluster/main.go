@@ -56,17 +56,19 @@ func run(ctx context.Context, server string, nodes, pods int, resolution time.Du
 		return interrupted(ctx, err)
 	}
 	defer l.Stop()
-	if err := l.WaitServed(ctx); err != nil {
+	served, cancel := context.WithTimeout(ctx, time.Minute+4*resolution)
+	defer cancel()
+	if err := l.WaitServed(served); err != nil {
 		return interrupted(ctx, err)
 	}
-	served := time.Since(began).Round(100 * time.Millisecond)
+	took := time.Since(began).Round(100 * time.Millisecond)
 
 	for _, command := range [][]string{{"top", "nodes"}, {"top", "pods", "-A"}} {
 		if err := show(ctx, l, os.Stdout, command); err != nil {
 			return interrupted(ctx, err)
 		}
 	}
-	fmt.Printf("\n%d nodes and %d pods are served, %s after the start.\n", nodes, pods, served)
+	fmt.Printf("\n%d nodes and %d pods are served, %s after the start.\n", nodes, pods, took)
 	if once {
 		return nil
 	}
