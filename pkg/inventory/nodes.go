@@ -34,7 +34,7 @@ type nodeState struct {
 }
 
 func (a nodeState) equal(b nodeState) bool {
-	return a.Node.Equal(b.Node) && maps.Equal(a.labels, b.labels)
+	return a.Equal(b.Node) && maps.Equal(a.labels, b.labels)
 }
 
 var _ cache.TransformingStore = (*nodeStore)(nil)
