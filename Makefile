@@ -20,9 +20,9 @@ build: ## Build bin/metrics-server.
 	@hack/heartbeat.sh "building bin/metrics-server" go build -ldflags "$(LDFLAGS)" -o bin/metrics-server ./cmd/metrics-server
 
 .PHONY: run
-run: build ## Start a local cluster with the server in it, and show kubectl top.
+run: build ## Start a local cluster with the server in it, and show kubectl top (ARGS=--help).
 	@cd test && ../hack/heartbeat.sh "building bin/localcluster" go build -o ../bin/localcluster ./cmd/localcluster
-	@bin/localcluster --server bin/metrics-server
+	@bin/localcluster --server bin/metrics-server $(ARGS)
 
 .PHONY: test
 test: test-unit ## Run all tests: unit, integration and end-to-end.
