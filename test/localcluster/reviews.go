@@ -16,9 +16,12 @@ import (
 	"github.com/kubemeter/metrics-server/test/kubeletsim"
 )
 
-// reviewTTL is how long an answer of the API server is used: about as long as a
-// kubelet does.
-const reviewTTL = time.Minute
+// How long an answer of the API server is used, about as a kubelet does. An API
+// server that has just started refuses what it will soon allow.
+const (
+	grantedTTL = time.Minute
+	refusedTTL = 5 * time.Second
+)
 
 // reviews asks the API server who a token belongs to and whether its owner may
 // read a kubelet's metrics, as a kubelet with webhook authentication and
@@ -32,7 +35,6 @@ type reviews struct {
 }
 
 type review struct {
-	user                      authenticationv1.UserInfo
 	authenticated, authorized bool
 	expires                   time.Time
 }
@@ -65,22 +67,23 @@ func (r *reviews) review(token string) review {
 }
 
 func (r *reviews) ask(token string) (review, error) {
-	answer := review{expires: time.Now().Add(reviewTTL)}
+	answer := review{expires: time.Now().Add(refusedTTL)}
 	who, err := r.client.AuthenticationV1().TokenReviews().Create(r.ctx,
 		&authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token}}, metav1.CreateOptions{})
 	if err != nil || !who.Status.Authenticated {
 		return answer, err
 	}
-	answer.authenticated, answer.user = true, who.Status.User
+	answer.authenticated = true
+	user := who.Status.User
 	may, err := r.client.AuthorizationV1().SubjectAccessReviews().Create(r.ctx, &authorizationv1.SubjectAccessReview{
 		Spec: authorizationv1.SubjectAccessReviewSpec{
-			User: answer.user.Username, Groups: answer.user.Groups, UID: answer.user.UID,
+			User: user.Username, Groups: user.Groups, UID: user.UID,
 			ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: "get", Resource: "nodes", Subresource: "metrics"},
 		},
 	}, metav1.CreateOptions{})
-	if err != nil {
+	if err != nil || !may.Status.Allowed {
 		return answer, err
 	}
-	answer.authorized = may.Status.Allowed
+	answer.authorized, answer.expires = true, time.Now().Add(grantedTTL)
 	return answer, nil
 }
