@@ -63,7 +63,7 @@ func NewPod(namespace, name, node string, labels map[string]string, containers .
 }
 
 // pauseImage is never pulled.
-const pauseImage = "registry.k8s.io/pause:3.10"
+const pauseImage = "pause"
 
 // CreatePod creates one pod of NewPod, and its namespace if it is missing.
 func (c *Cluster) CreatePod(ctx context.Context, namespace, name, node string, labels map[string]string, containers ...string) error {
