@@ -189,11 +189,20 @@ func direct() *rest.Config {
 	return config
 }
 
-// serverMetric returns the sum of the series of the server's own /metrics that
-// have these labels, as key=value.
+// serverMetric is metricOf the server itself.
 func serverMetric(t *testing.T, name string, labels ...string) float64 {
 	t.Helper()
-	_, body := request(t, direct(), "/metrics", "text/plain")
+	return metricOf(t, direct(), name, labels...)
+}
+
+// metricOf returns the sum of the series of a server's own /metrics that have
+// these labels, as key=value.
+func metricOf(t *testing.T, server *rest.Config, name string, labels ...string) float64 {
+	t.Helper()
+	status, body := request(t, server, "/metrics", "text/plain")
+	if status != http.StatusOK {
+		t.Fatalf("/metrics: %d %s", status, body)
+	}
 	parser := expfmt.NewTextParser(model.LegacyValidation)
 	families, err := parser.TextToMetricFamilies(strings.NewReader(body))
 	if err != nil {

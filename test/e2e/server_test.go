@@ -6,6 +6,7 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -89,11 +90,15 @@ func startSecond(t *testing.T, flags ...string) second {
 		t.Fatal(err)
 	}
 	eventually(t, func() error {
-		resp, err := client.Get(url + "/livez")
+		// Listening comes a moment before it knows whose certificates to trust.
+		resp, err := client.Get(url + "/metrics")
 		if err != nil {
 			return err
 		}
-		return resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			err = errors.New(resp.Status)
+		}
+		return errors.Join(err, resp.Body.Close())
 	})
 	return s
 }
@@ -128,6 +133,34 @@ func TestServerProcess(t *testing.T) {
 		// Stopping is clean.
 		if err := errors.Join(second.process.Stop(), second.process.Wait()); err != nil {
 			t.Errorf("SIGTERM: %v", err)
+		}
+	})
+	t.Run("scraping goes on while requests drain", func(t *testing.T) {
+		second := startSecond(t, "--shutdown-delay-duration=14s")
+		metrics := func() float64 { return metricOf(t, second.config, "metrics_server_scrape_total", "result=success") }
+		eventually(t, func() error {
+			if n := metrics(); n < nodeCount {
+				return fmt.Errorf("%v scrapes", n)
+			}
+			return nil
+		})
+		stopped := make(chan error, 1)
+		go func() { stopped <- second.process.Stop() }()
+		eventually(t, func() error {
+			if status, _ := request(t, second.config, "/readyz", "text/plain"); status == 200 {
+				return errors.New("still ready after SIGTERM")
+			}
+			return nil
+		})
+		before := metrics()
+		eventually(t, func() error {
+			if now := metrics(); now <= before {
+				return errors.New("no scrape since SIGTERM")
+			}
+			return nil
+		})
+		if err := errors.Join(<-stopped, second.process.Wait()); err != nil {
+			t.Error(err)
 		}
 	})
 	t.Run("JSON logs", func(t *testing.T) {
