@@ -153,7 +153,7 @@ func TestNodeTransformerStripsWhatIsNotUsed(t *testing.T) {
 	full := node("a", func(n *corev1.Node) {
 		n.ResourceVersion = "7"
 		n.Labels = map[string]string{"zone": "x"}
-		n.Annotations = map[string]string{metricsPathAnnotation: "/p", "big": "value"}
+		n.Annotations = map[string]string{kubelet.MetricsPathAnnotation: "/p", "big": "value"}
 		n.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "m"}}
 		n.Spec.PodCIDR = "10.0.0.0/24"
 		n.Status.Images = []corev1.ContainerImage{{SizeBytes: 1}}

@@ -15,10 +15,6 @@ import (
 	"github.com/kubemeter/metrics-server/pkg/kubelet"
 )
 
-// metricsPathAnnotation of a node overrides where its kubelet serves resource
-// metrics. KWOK sets it on the nodes that it simulates.
-const metricsPathAnnotation = "metrics.k8s.io/resource-metrics-path"
-
 // nodeStore is what the reflector of nodes writes to. It implements
 // cache.TransformingStore.
 type nodeStore struct {
@@ -44,10 +40,10 @@ var _ cache.TransformingStore = (*nodeStore)(nil)
 func (s *nodeStore) Transformer() cache.TransformFunc {
 	return func(obj any) (any, error) {
 		if n, ok := obj.(*corev1.Node); ok {
-			path := n.Annotations[metricsPathAnnotation]
+			path := n.Annotations[kubelet.MetricsPathAnnotation]
 			n.ObjectMeta = metav1.ObjectMeta{Name: n.Name, Labels: n.Labels, ResourceVersion: n.ResourceVersion}
 			if path != "" {
-				n.Annotations = map[string]string{metricsPathAnnotation: path}
+				n.Annotations = map[string]string{kubelet.MetricsPathAnnotation: path}
 			}
 			n.Spec = corev1.NodeSpec{}
 			n.Status = corev1.NodeStatus{Addresses: n.Status.Addresses, DaemonEndpoints: n.Status.DaemonEndpoints}
@@ -66,7 +62,7 @@ func (s *nodeStore) Add(obj any) error {
 			Name:        n.Name,
 			Addresses:   n.Status.Addresses,
 			Port:        n.Status.DaemonEndpoints.KubeletEndpoint.Port,
-			MetricsPath: n.Annotations[metricsPathAnnotation],
+			MetricsPath: n.Annotations[kubelet.MetricsPathAnnotation],
 		},
 		labels: n.Labels,
 	}

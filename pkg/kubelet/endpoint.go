@@ -16,10 +16,9 @@ import (
 )
 
 const (
-	metricsPath    = "/metrics/resource"
-	pathAnnotation = "metrics.k8s.io/resource-metrics-path"
-	summaryPath    = "/stats/summary"
-	summaryQuery   = "only_cpu_and_memory=true"
+	metricsPath  = "/metrics/resource"
+	summaryPath  = "/stats/summary"
+	summaryQuery = "only_cpu_and_memory=true"
 
 	// metricsRetry is how long a kubelet that answered 404 is read through
 	// /stats/summary before it is asked again: it may have been upgraded.
@@ -78,7 +77,7 @@ func choosePath(annotation string) (string, error) {
 	}
 	if reason := invalidPath(annotation); reason != nil {
 		return "", fmt.Errorf("annotation %s: %q %w; give an absolute path such as %s",
-			pathAnnotation, truncate(annotation), reason, metricsPath)
+			MetricsPathAnnotation, truncate(annotation), reason, metricsPath)
 	}
 	return annotation, nil
 }

@@ -41,14 +41,17 @@ type Config struct {
 	Resolution time.Duration
 }
 
+// MetricsPathAnnotation of a node overrides where its kubelet serves resource
+// metrics. KWOK sets it on the nodes that it simulates.
+const MetricsPathAnnotation = "metrics.k8s.io/resource-metrics-path"
+
 // Node is what has to be known of a node to scrape it.
 type Node struct {
 	Name      string
 	Addresses []corev1.NodeAddress
 	// Port of status.daemonEndpoints.kubeletEndpoint, 0 if not stated.
 	Port int32
-	// MetricsPath is the annotation metrics.k8s.io/resource-metrics-path, "" if
-	// there is none.
+	// MetricsPath is the value of MetricsPathAnnotation, "" if there is none.
 	MetricsPath string
 }
 

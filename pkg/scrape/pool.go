@@ -187,7 +187,8 @@ func (p *Pool) start(ctx context.Context, t *target, l *lane) {
 		slow := p.Clock.AfterFunc(slowAfter, func() { p.giveWay(t) })
 		if err == nil {
 			err = p.scrape(ctx, t, endpoint)
-		} else {
+		}
+		if err != nil && ctx.Err() == nil {
 			p.Sink.ScrapeFailed(t.name, err)
 		}
 		slow.Stop()
@@ -222,7 +223,6 @@ func (p *Pool) scrape(ctx context.Context, t *target, e *kubelet.Endpoint) error
 	}
 	p.Metrics.requested(t.name, began, p.Clock.Now(), err)
 	if err != nil {
-		p.Sink.ScrapeFailed(t.name, err)
 		return err
 	}
 	p.Metrics.rejectedIn(samples)

@@ -35,7 +35,6 @@ type NodeUsage struct {
 type PodUsage struct {
 	Namespace, Name string
 	Labels          map[string]string // shared: not to be changed
-	Node            string            // that reported it
 	Timestamp       time.Time
 	Window          time.Duration
 	Containers      []ContainerUsage
@@ -204,7 +203,6 @@ func (r *report) usage() PodUsage {
 		Namespace:  r.pod.namespace(),
 		Name:       r.pod.name,
 		Labels:     r.pod.labels.all(),
-		Node:       r.node.name,
 		Containers: make([]ContainerUsage, 0, len(r.containers)),
 	}
 	var earliest *usage
