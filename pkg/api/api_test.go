@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -41,9 +42,9 @@ const all = exposition.HasCPU | exposition.HasMemory | exposition.HasSwap
 
 // newStore has nodes n1 and n2 (with swap), pods a/web, b/db and b/web (b/db
 // with two containers), and what is not served: node n3, pod b/new.
-func newStore(t *testing.T) (*store.Store, *clocktesting.FakePassiveClock) {
+func newStore(t *testing.T) (*store.Store, *clocktesting.FakeClock) {
 	t.Helper()
-	clk := clocktesting.NewFakePassiveClock(start)
+	clk := clocktesting.NewFakeClock(start)
 	s := store.New(clk, time.Minute)
 	for _, n := range []string{"n1", "n2", "n3"} {
 		s.SetNode(n, map[string]string{"zone": n[1:]})
@@ -78,7 +79,7 @@ func newStore(t *testing.T) (*store.Store, *clocktesting.FakePassiveClock) {
 }
 
 // serve runs the API of a store on a generic API server without authentication.
-func serve(t *testing.T, s *store.Store, clk *clocktesting.FakePassiveClock) *httptest.Server {
+func serve(t *testing.T, s *store.Store, clk *clocktesting.FakeClock) *httptest.Server {
 	t.Helper()
 	config := genericapiserver.NewConfig(Codecs)
 	config.EffectiveVersion = utilcompatibility.DefaultBuildEffectiveVersion()
@@ -130,11 +131,16 @@ const prefix = "/apis/metrics.k8s.io/"
 func TestPodInEveryEncodingAndVersion(t *testing.T) {
 	s, clk := newStore(t)
 	server := serve(t, s, clk)
+	stored, err := s.Pod("b", "db")
+	if err != nil {
+		t.Fatal(err)
+	}
 	want := metricsv1.PodMetrics{
 		TypeMeta: metav1.TypeMeta{Kind: "PodMetrics", APIVersion: "metrics.k8s.io/v1"},
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: "b", Name: "db", Labels: map[string]string{"app": "db"},
 			CreationTimestamp: metav1.NewTime(start.Add(15 * time.Second)),
+			ResourceVersion:   strconv.FormatUint(stored.Revision(), 10),
 		},
 		Timestamp: metav1.NewTime(start.Add(15 * time.Second)),
 		Window:    metav1.Duration{Duration: 15 * time.Second},
@@ -277,7 +283,7 @@ func TestErrors(t *testing.T) {
 			`pods.metrics.k8s.io "new" not found: it is running, but no node that is scraped has reported it yet; the last scrape of 1 of 3 nodes failed`, "not_scraped"},
 		{"v1/nodes/n3", 404, `nodes.metrics.k8s.io "n3" not found: not scraped yet; the last scrape failed: connection refused`, "not_scraped"},
 		{"v1/nodes/n4", 404, `nodes.metrics.k8s.io "n4" not found: there is no such node, or the server's --node-selector leaves it out`, "not_listed"},
-		{"v1/pods?fieldSelector=status.phase%3DRunning", 400, `only "metadata.name", "metadata.namespace"`, ""},
+		{"v1/pods?fieldSelector=status.phase%3DRunning", 400, `only by metadata.name, metadata.namespace, spec.nodeName`, ""},
 		{"v1/pods?labelSelector=a%3D%3D%3Db", 400, "unable to parse requirement", ""},
 	}
 	for _, tt := range tests {
@@ -304,11 +310,11 @@ func TestTables(t *testing.T) {
 		columns string
 		rows    []string
 	}{
-		{"v1/namespaces/b/pods", "Name CPU Memory Window", []string{"db 255m 51Mi 15s", "web 1m 1Mi 15s"}},
-		{"v1/namespaces/b/pods/db", "Name CPU Memory Window", []string{"db 255m 51Mi 15s"}},
-		{"v1/namespaces/none/pods", "Name CPU Memory Window", nil},
+		{"v1/namespaces/b/pods", "Name CPU Memory Swap Window", []string{"db 255m 51Mi <none> 15s", "web 1m 1Mi <none> 15s"}},
+		{"v1/namespaces/b/pods/db", "Name CPU Memory Swap Window", []string{"db 255m 51Mi <none> 15s"}},
+		{"v1/namespaces/none/pods", "Name CPU Memory Swap Window", nil},
 		{"v1beta1/nodes", "Name CPU Memory Swap Window", []string{"n1 1 2Gi <none> 15s", "n2 2500m 4Gi 64Mi 15s"}},
-		{"v1/nodes/n1", "Name CPU Memory Window", []string{"n1 1 2Gi 15s"}},
+		{"v1/nodes/n1", "Name CPU Memory Swap Window", []string{"n1 1 2Gi <none> 15s"}},
 	}
 	for _, tt := range tests {
 		status, body := get(t, server, prefix+tt.path, "application/json;as=Table;v=v1;g=meta.k8s.io")
@@ -368,7 +374,7 @@ func TestDiscoveryAndOpenAPI(t *testing.T) {
 			t.Fatalf("resources: %v %s", err, body)
 		}
 		for _, r := range resources.APIResources {
-			if !slices.Equal(r.Verbs, metav1.Verbs{"get", "list"}) {
+			if !slices.Equal(r.Verbs, metav1.Verbs{"get", "list", "watch"}) {
 				t.Errorf("%s: verbs %v", r.Name, r.Verbs)
 			}
 		}

@@ -5,6 +5,8 @@ package api
 
 import (
 	"math"
+	"strconv"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -17,11 +19,20 @@ import (
 // resourceSwap is the usage key that kubectl top --show-swap reads.
 const resourceSwap corev1.ResourceName = "swap"
 
-// nodeMetrics makes the API object of a node. Its creation time is that of its
-// sample: before, these metrics did not exist.
+// objectMeta has as creation time that of the sample: before, these metrics did
+// not exist.
+func objectMeta(k store.Key, labels map[string]string, revision uint64, timestamp time.Time) metav1.ObjectMeta {
+	return metav1.ObjectMeta{
+		Namespace: k.Namespace, Name: k.Name, Labels: labels,
+		ResourceVersion: resourceVersion(revision), CreationTimestamp: metav1.NewTime(timestamp),
+	}
+}
+
+func resourceVersion(revision uint64) string { return strconv.FormatUint(revision, 10) }
+
 func nodeMetrics(n store.NodeUsage) metrics.NodeMetrics {
 	return metrics.NodeMetrics{
-		ObjectMeta: metav1.ObjectMeta{Name: n.Name, Labels: n.Labels, CreationTimestamp: metav1.NewTime(n.Timestamp)},
+		ObjectMeta: objectMeta(n.Key(), n.Labels(), n.Revision(), n.Timestamp),
 		Timestamp:  metav1.NewTime(n.Timestamp),
 		Window:     metav1.Duration{Duration: n.Window},
 		Usage:      resourceList(n.Usage),
@@ -34,9 +45,7 @@ func podMetrics(p store.PodUsage) metrics.PodMetrics {
 		containers[i] = metrics.ContainerMetrics{Name: c.Name, Usage: resourceList(c.Usage)}
 	}
 	return metrics.PodMetrics{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: p.Namespace, Name: p.Name, Labels: p.Labels, CreationTimestamp: metav1.NewTime(p.Timestamp),
-		},
+		ObjectMeta: objectMeta(p.Key(), p.Labels(), p.Revision(), p.Timestamp),
 		Timestamp:  metav1.NewTime(p.Timestamp),
 		Window:     metav1.Duration{Duration: p.Window},
 		Containers: containers,

@@ -9,8 +9,11 @@ import (
 	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/metrics/pkg/apis/metrics"
+
+	"github.com/kubemeter/metrics-server/pkg/store"
 )
 
 // nodeStorage serves the resource nodes.
@@ -30,6 +33,7 @@ type readOnlyStorage interface {
 	rest.SingularNameProvider
 	rest.Getter
 	rest.Lister
+	rest.Watcher
 }
 
 func (s *nodeStorage) New() runtime.Object     { return &metrics.NodeMetrics{} }
@@ -55,13 +59,29 @@ func (s *nodeStorage) Get(_ context.Context, name string, _ *metav1.GetOptions) 
 
 // List implements rest.Lister.
 func (s *nodeStorage) List(ctx context.Context, options *metainternalversion.ListOptions) (runtime.Object, error) {
-	nodes := s.reader.Nodes(query(ctx, options))
-	list := &metrics.NodeMetricsList{Items: make([]metrics.NodeMetrics, len(nodes))}
-	for i, n := range nodes {
-		s.metrics.served(n.Timestamp)
-		list.Items[i] = nodeMetrics(n)
+	l, meta, err := list(ctx, options, s.reader, s.reader.Nodes)
+	if err != nil {
+		return nil, err
 	}
-	return list, nil
+	object := &metrics.NodeMetricsList{ListMeta: meta, Items: make([]metrics.NodeMetrics, len(l.Items))}
+	for i, u := range l.Items {
+		s.metrics.served(u.Timestamp)
+		object.Items[i] = nodeMetrics(u)
+	}
+	return object, nil
+}
+
+// Watch implements rest.Watcher.
+func (s *nodeStorage) Watch(ctx context.Context, options *metainternalversion.ListOptions) (watch.Interface, error) {
+	return follow(ctx, options, s.reader, s.reader.WatchNodes, &stream[store.NodeUsage]{
+		resource: "nodes",
+		metrics:  s.metrics,
+		object: func(u store.NodeUsage) object {
+			o := nodeMetrics(u)
+			return &o
+		},
+		bookmark: func(meta metav1.ObjectMeta) runtime.Object { return &metrics.NodeMetrics{ObjectMeta: meta} },
+	})
 }
 
 // ConvertToTable implements rest.TableConvertor.

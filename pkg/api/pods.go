@@ -9,8 +9,11 @@ import (
 	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/metrics/pkg/apis/metrics"
+
+	"github.com/kubemeter/metrics-server/pkg/store"
 )
 
 // podStorage serves the resource pods.
@@ -43,13 +46,29 @@ func (s *podStorage) Get(ctx context.Context, name string, _ *metav1.GetOptions)
 
 // List implements rest.Lister.
 func (s *podStorage) List(ctx context.Context, options *metainternalversion.ListOptions) (runtime.Object, error) {
-	pods := s.reader.Pods(query(ctx, options))
-	list := &metrics.PodMetricsList{Items: make([]metrics.PodMetrics, len(pods))}
-	for i, p := range pods {
-		s.metrics.served(p.Timestamp)
-		list.Items[i] = podMetrics(p)
+	l, meta, err := list(ctx, options, s.reader, s.reader.Pods)
+	if err != nil {
+		return nil, err
 	}
-	return list, nil
+	object := &metrics.PodMetricsList{ListMeta: meta, Items: make([]metrics.PodMetrics, len(l.Items))}
+	for i, u := range l.Items {
+		s.metrics.served(u.Timestamp)
+		object.Items[i] = podMetrics(u)
+	}
+	return object, nil
+}
+
+// Watch implements rest.Watcher.
+func (s *podStorage) Watch(ctx context.Context, options *metainternalversion.ListOptions) (watch.Interface, error) {
+	return follow(ctx, options, s.reader, s.reader.WatchPods, &stream[store.PodUsage]{
+		resource: "pods",
+		metrics:  s.metrics,
+		object: func(u store.PodUsage) object {
+			o := podMetrics(u)
+			return &o
+		},
+		bookmark: func(meta metav1.ObjectMeta) runtime.Object { return &metrics.PodMetrics{ObjectMeta: meta} },
+	})
 }
 
 // ConvertToTable implements rest.TableConvertor.

@@ -37,22 +37,16 @@ func podRow(p *metrics.PodMetrics) row {
 	return row{object: p, name: p.Name, usage: sum, window: p.Window}
 }
 
-// table prints CPU and memory, and swap if any of the rows has it.
+// table has the same columns whatever the rows are, for a watch prints row by row
+// under the first's columns.
 func table(meta metav1.ListMeta, options runtime.Object, rows []row) *metav1.Table {
-	resources := []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory}
-	for _, r := range rows {
-		if _, ok := r.usage[resourceSwap]; ok {
-			resources = append(resources, resourceSwap)
-			break
-		}
-	}
 	t := &metav1.Table{ListMeta: meta, Rows: make([]metav1.TableRow, len(rows))}
 	if o, ok := options.(*metav1.TableOptions); !ok || !o.NoHeaders {
-		t.ColumnDefinitions = columns(resources)
+		t.ColumnDefinitions = columns
 	}
 	for i, r := range rows {
 		cells := []any{r.name}
-		for _, resource := range resources {
+		for _, resource := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory, resourceSwap} {
 			cell := "<none>"
 			if quantity, ok := r.usage[resource]; ok {
 				cell = quantity.String()
@@ -65,23 +59,16 @@ func table(meta metav1.ListMeta, options runtime.Object, rows []row) *metav1.Tab
 	return t
 }
 
-func columns(resources []corev1.ResourceName) []metav1.TableColumnDefinition {
-	described := map[corev1.ResourceName]metav1.TableColumnDefinition{
-		corev1.ResourceCPU:    {Name: "CPU", Description: "Average CPU usage over the window, in cores."},
-		corev1.ResourceMemory: {Name: "Memory", Description: "Working set at the end of the window, in bytes."},
-		resourceSwap:          {Name: "Swap", Description: "Swap in use at the end of the window, in bytes."},
-	}
-	all := []metav1.TableColumnDefinition{
-		{Name: "Name", Type: "string", Format: "name", Description: metav1.ObjectMeta{}.SwaggerDoc()["name"]},
-	}
-	for _, resource := range resources {
-		c := described[resource]
-		c.Type, c.Format = "string", "quantity"
-		all = append(all, c)
-	}
-	return append(all, metav1.TableColumnDefinition{
-		Name: "Window", Type: "string", Format: "duration", Description: "Time over which CPU usage is averaged.",
-	})
+// wide is the priority of columns that are shown with "-o wide" only.
+const wide = 1
+
+var columns = []metav1.TableColumnDefinition{
+	{Name: "Name", Type: "string", Format: "name", Description: metav1.ObjectMeta{}.SwaggerDoc()["name"]},
+	{Name: "CPU", Type: "string", Format: "quantity", Description: "Average CPU usage over the window, in cores."},
+	{Name: "Memory", Type: "string", Format: "quantity", Description: "Working set at the end of the window, in bytes."},
+	{Name: "Swap", Type: "string", Format: "quantity", Priority: wide,
+		Description: "Swap in use at the end of the window, in bytes, where the kubelet reports it."},
+	{Name: "Window", Type: "string", Format: "duration", Description: "Time over which CPU usage is averaged."},
 }
 
 func notATable(object runtime.Object) error {

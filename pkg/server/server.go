@@ -6,8 +6,11 @@ package server
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"sync"
+	"time"
 
+	"k8s.io/apimachinery/pkg/util/wait"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
@@ -20,6 +23,9 @@ import (
 	"github.com/kubemeter/metrics-server/pkg/scrape"
 	"github.com/kubemeter/metrics-server/pkg/store"
 )
+
+// expirePeriod is how late watchers are told that something has become too old.
+const expirePeriod = time.Second
 
 // server is the parts, put together.
 type server struct {
@@ -75,6 +81,9 @@ func (c Config) newServer() (*server, error) {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
 
+	c.APIServer.BuildHandlerChainFunc = func(handler http.Handler, config *genericapiserver.Config) http.Handler {
+		return genericapiserver.DefaultBuildHandlerChain(api.EndStalledWatches(handler, apiMetrics, api.StallLimit), config)
+	}
 	s.api, err = c.APIServer.Complete(nil).New("metrics-server", genericapiserver.NewEmptyDelegate())
 	if err != nil {
 		return nil, fmt.Errorf("API server: %w", err)
@@ -93,6 +102,7 @@ func (s *server) run(ctx context.Context) error {
 	var running sync.WaitGroup
 	running.Go(func() { s.inventory.Run(background) })
 	running.Go(func() { s.pool.Run(background) })
+	running.Go(func() { wait.UntilWithContext(background, func(context.Context) { s.store.Expire() }, expirePeriod) })
 	err := prepared.RunWithContext(ctx)
 	stop()
 	running.Wait()

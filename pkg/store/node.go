@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/kubemeter/metrics-server/pkg/exposition"
 )
@@ -22,6 +23,13 @@ type node struct {
 	usage   usage
 	scraped int64 // when its last successful scrape was sent, Unix nanoseconds
 	failure error // of the newest scrape, nil if it succeeded
+
+	public bool // its usage is served
+	times
+
+	// expires is a time, in Unix nanoseconds, before which nothing that is
+	// served of what the node has reported gets too old.
+	expires atomic.Int64
 
 	// reports are the pods of the newest answer, ordered by namespace and name.
 	// spare is the slice of the answer before, to build the next in.
@@ -44,7 +52,7 @@ func (s *Store) putPods(n *node, containers []exposition.Container, e epoch) {
 			size++
 		}
 		for len(old) > 0 && old[0].pod.compareSample(first) < 0 {
-			removeReport(old[0])
+			s.removeReport(old[0], e)
 			old = old[1:]
 		}
 		var r *report
@@ -55,13 +63,15 @@ func (s *Store) putPods(n *node, containers []exposition.Container, e epoch) {
 		}
 		sh := r.pod.shard
 		sh.mu.Lock()
+		before := r.pod.before()
 		r.update(containers, order[:size], e)
+		s.publishPod(r.pod, before, e)
 		sh.mu.Unlock()
 		reports = append(reports, r)
 		order = order[size:]
 	}
 	for _, r := range old {
-		removeReport(r)
+		s.removeReport(r, e)
 	}
 	clear(n.reports)
 	n.reports, n.spare = reports, n.reports[:0]
@@ -109,20 +119,19 @@ func (p *pod) compareSample(c *exposition.Container) int {
 
 // addReport links a node to a pod that it did not report before.
 func (s *Store) addReport(n *node, namespace, name string) *report {
-	sh := s.shardOf(namespace, name)
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	p := sh.findOrAdd(namespace, name)
+	p := s.lock(Key{namespace, name})
+	defer p.shard.mu.Unlock()
 	r := &report{pod: p, node: n, next: p.reports}
 	p.reports = r
 	return r
 }
 
 // removeReport unlinks a node from a pod that it reports no longer.
-func removeReport(r *report) {
-	sh := r.pod.shard
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
+func (s *Store) removeReport(r *report, e epoch) {
+	r.pod.shard.mu.Lock()
+	defer r.pod.shard.mu.Unlock()
+	before := r.pod.before()
 	r.pod.unlink(r)
-	sh.drop(r.pod)
+	s.publishPod(r.pod, before, e)
+	s.drop(r.pod)
 }

@@ -4,8 +4,6 @@
 package store
 
 import (
-	"cmp"
-	"strings"
 	"unique"
 
 	"github.com/kubemeter/metrics-server/pkg/exposition"
@@ -20,10 +18,17 @@ type pod struct {
 	name  string                // never changes
 	shard *shard                // never changes
 
-	listed bool   // the API server lists it as Running
-	uid    uint64 // hash of its UID while listed
-	synced uint32 // the last SyncPods that had it
-	labels *labelSet
+	dropped bool   // not in the catalog any more
+	listed  bool   // the API server lists it as Running
+	uid     uint64 // hash of its UID while listed
+	synced  uint32 // the last SyncPods that had it
+	slot    int32  // its place in its group; guarded by the catalog
+	labels  *labelSet
+
+	// from is the report that is served, nil if none is. It was chosen when the
+	// pod was changed or has expired, and is published.
+	from *report
+	times
 
 	// reports are what nodes say of it: one, but for the moments in which a
 	// pod of the same name has moved from one node to another. Their points are
@@ -47,10 +52,7 @@ type container struct {
 
 func (p *pod) namespace() string { return p.ns.Value() }
 
-// compare orders pods by namespace and name.
-func (p *pod) compare(namespace, name string) int {
-	return cmp.Or(strings.Compare(p.namespace(), namespace), strings.Compare(p.name, name))
-}
+func (p *pod) key() Key { return Key{p.namespace(), p.name} }
 
 // forget drops all points, but not the nodes that report them.
 func (p *pod) forget() {

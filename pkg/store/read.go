@@ -5,6 +5,7 @@ package store
 
 import (
 	"cmp"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -25,19 +26,23 @@ type Usage struct {
 // NodeUsage is the usage of one node.
 type NodeUsage struct {
 	Name      string
-	Labels    map[string]string // shared: not to be changed
 	Timestamp time.Time
 	Window    time.Duration
 	Usage
+
+	labels  *labelSet
+	changed times
 }
 
 // PodUsage is the usage of a pod's running containers, ordered by name.
 type PodUsage struct {
 	Namespace, Name string
-	Labels          map[string]string // shared: not to be changed
 	Timestamp       time.Time
 	Window          time.Duration
 	Containers      []ContainerUsage
+
+	selectable attributes
+	changed    times
 }
 
 // ContainerUsage is the usage of one container.
@@ -46,38 +51,98 @@ type ContainerUsage struct {
 	Usage
 }
 
-// Query selects what a list returns.
+// attributes are what selectors can ask for beside namespace and name.
+type attributes struct {
+	labels *labelSet
+	node   string // of a pod, the node that reports it
+}
+
+// Key is the node's.
+func (n NodeUsage) Key() Key { return Key{Name: n.Name} }
+
+// Revision is that of the node's last change.
+func (n NodeUsage) Revision() uint64 { return n.changed.revision }
+
+// Labels are shared: they are not to be changed.
+func (n NodeUsage) Labels() map[string]string { return n.labels.all() }
+
+func (n NodeUsage) attributes() attributes { return attributes{labels: n.labels} }
+func (n NodeUsage) times() times           { return n.changed }
+
+// Key is the pod's.
+func (p PodUsage) Key() Key { return Key{p.Namespace, p.Name} }
+
+// Revision is that of the pod's last change.
+func (p PodUsage) Revision() uint64 { return p.changed.revision }
+
+// Labels are shared: they are not to be changed.
+func (p PodUsage) Labels() map[string]string { return p.selectable.labels.all() }
+
+// Node is the name of the node that reports the pod.
+func (p PodUsage) Node() string { return p.selectable.node }
+
+func (p PodUsage) attributes() attributes { return p.selectable }
+func (p PodUsage) times() times           { return p.changed }
+
+// Query selects what a list or watch returns.
 type Query struct {
 	Namespace string          // of pods; "" is all
 	Labels    labels.Selector // nil is all
-	Fields    fields.Selector // on metadata.name and metadata.namespace; nil is all
+	Fields    fields.Selector // on the fields below; nil is all
+	// After and Limit make a page of a list: at most Limit objects, all if it is
+	// 0, that come after a key.
+	After Key
+	Limit int
 }
 
-// names are the fields that a field selector may speak of.
-type names struct{ namespace, name string }
-
+// The fields that Query.Fields can select by.
 const (
-	// FieldName and FieldNamespace are the fields that Query.Fields can select.
 	FieldName      = "metadata.name"
 	FieldNamespace = "metadata.namespace"
+	FieldNodeName  = "spec.nodeName" // of pods
 )
 
-func (f names) Has(field string) bool { return field == FieldName || field == FieldNamespace }
-func (f names) Get(field string) string {
+// fieldSet are the fields of an object.
+type fieldSet struct {
+	Key
+	node string
+}
+
+func (f fieldSet) Has(field string) bool {
+	return field == FieldName || field == FieldNamespace || field == FieldNodeName
+}
+
+func (f fieldSet) Get(field string) string {
 	switch field {
 	case FieldName:
-		return f.name
+		return f.Name
 	case FieldNamespace:
-		return f.namespace
+		return f.Namespace
+	case FieldNodeName:
+		return f.node
 	}
 	return ""
 }
 
-func (q *Query) matches(namespace, name string, set *labelSet) bool {
-	if q.Fields != nil && !q.Fields.Empty() && !q.Fields.Matches(names{namespace, name}) {
+// normalized has the namespace that the fields ask for.
+func (q Query) normalized() Query {
+	q.Namespace = cmp.Or(q.Namespace, q.exactly(FieldNamespace))
+	return q
+}
+
+func (q *Query) matchesObject(k Key, a attributes) bool {
+	if q.Namespace != "" && q.Namespace != k.Namespace {
 		return false
 	}
-	return q.Labels == nil || q.Labels.Empty() || q.Labels.Matches(labels.Set(set.all()))
+	if q.Fields != nil && !q.Fields.Empty() && !q.Fields.Matches(fieldSet{k, a.node}) {
+		return false
+	}
+	return q.Labels == nil || q.Labels.Empty() || q.Labels.Matches(labels.Set(a.labels.all()))
+}
+
+// matches is false for nil.
+func matches[V Value](q *Query, v *V) bool {
+	return v != nil && q.matchesObject((*v).Key(), (*v).attributes())
 }
 
 // exactly returns the value that a field must have, "" if it is free.
@@ -90,68 +155,107 @@ func (q *Query) exactly(field string) string {
 	return ""
 }
 
-// Pods returns the pods that match and can be served, ordered by namespace and
-// name. It holds one shard's lock at a time.
-func (s *Store) Pods(q Query) []PodUsage {
-	q.Namespace = cmp.Or(q.Namespace, q.exactly(FieldNamespace))
-	e := s.epoch()
-	var found []PodUsage
-	if name := q.exactly(FieldName); name != "" && q.Namespace != "" {
-		sh := s.shardOf(q.Namespace, name)
-		sh.mu.RLock()
-		defer sh.mu.RUnlock()
-		if p, _ := sh.find(q.Namespace, name); p != nil {
-			found = p.appendTo(found, &q, e)
+// Revision is that of the store's newest change.
+func (s *Store) Revision() uint64 { return s.revisions.newest.Load() }
+
+// Pods returns the pods that match and are served.
+func (s *Store) Pods(q Query) List[PodUsage] {
+	s.Expire()
+	q = q.normalized()
+	return s.pods.list(&q, s.walkPods)
+}
+
+// WatchPods follows the pods that match. The error is ErrExpired.
+func (s *Store) WatchPods(q Query, start Start) (*Watcher[PodUsage], error) {
+	s.Expire()
+	return s.pods.watch(q.normalized(), start, s.walkPods)
+}
+
+// walkPods goes through the pods that may match, in the order of their keys.
+func (s *Store) walkPods(q *Query) iter.Seq[object[PodUsage]] {
+	var walk iter.Seq[*pod]
+	if key := (Key{q.Namespace, q.exactly(FieldName)}); key.Namespace != "" && key.Name != "" {
+		walk = func(yield func(*pod) bool) {
+			if p := s.catalog.find(key); p != nil && key.Compare(q.After) > 0 {
+				yield(p)
+			}
 		}
-		return found
+	} else if name := q.exactly(FieldNodeName); name != "" {
+		walk = inOrder(s.reported(name), q.After)
+	} else if q.Labels != nil && !q.Labels.Empty() {
+		walk = inOrder(s.catalog.labelled(q.Namespace, q.Labels), q.After)
+	} else {
+		walk = s.catalog.walk(q.Namespace, q.After)
 	}
-	for i := range s.shards {
-		sh := &s.shards[i]
-		sh.mu.RLock()
-		for _, p := range sh.in(q.Namespace) {
-			found = p.appendTo(found, &q, e)
+	return func(yield func(object[PodUsage]) bool) {
+		for p := range walk {
+			if !yield(p) {
+				return
+			}
 		}
-		sh.mu.RUnlock()
 	}
-	slices.SortFunc(found, func(a, b PodUsage) int {
-		return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
-	})
-	return found
+}
+
+// reported returns the pods that a node reports.
+func (s *Store) reported(nodeName string) (pods []*pod) {
+	if n := s.node(nodeName); n != nil {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		for _, r := range n.reports {
+			pods = append(pods, r.pod)
+		}
+	}
+	return pods
+}
+
+func inOrder(pods []*pod, after Key) iter.Seq[*pod] {
+	compare := func(p *pod, k Key) int { return p.key().Compare(k) }
+	slices.SortFunc(pods, func(a, b *pod) int { return compare(a, b.key()) })
+	i, found := slices.BinarySearchFunc(pods, after, compare)
+	if found {
+		i++
+	}
+	return slices.Values(pods[i:])
 }
 
 // Pod returns one pod, or *Unavailable.
 func (s *Store) Pod(namespace, name string) (PodUsage, error) {
-	e := s.epoch()
-	found, w := s.pod(namespace, name, e)
+	s.Expire()
+	u, w := s.pod(Key{namespace, name})
 	if w.reason != "" {
-		return found, &Unavailable{Reason: w.reason, Message: s.explainPod(w, e)}
+		return u, &Unavailable{Reason: w.reason, Message: s.explainPod(w, s.epoch())}
 	}
-	return found, nil
+	return u, nil
 }
 
-func (s *Store) pod(namespace, name string, e epoch) (PodUsage, withholding) {
-	sh := s.shardOf(namespace, name)
-	sh.mu.RLock()
-	defer sh.mu.RUnlock()
-	p, _ := sh.find(namespace, name)
+func (s *Store) pod(k Key) (PodUsage, withholding) {
+	p := s.catalog.find(k)
 	if p == nil {
 		return PodUsage{}, withholding{reason: NotListed}
 	}
-	r, reason := p.serve(e)
-	if reason != "" {
-		return PodUsage{}, p.withholding(r, reason, e)
+	p.shard.mu.RLock()
+	defer p.shard.mu.RUnlock()
+	if p.from == nil {
+		return PodUsage{}, p.withholding(s.epoch())
 	}
-	return r.usage(), withholding{}
+	return p.usage(p.from.containers, p.attributes(), p.times), withholding{}
 }
 
-func (p *pod) appendTo(found []PodUsage, q *Query, e epoch) []PodUsage {
-	if !p.listed || !q.matches(p.namespace(), p.name, p.labels) {
-		return found
+// read implements object.
+func (p *pod) read(q *Query) (PodUsage, bool) {
+	p.shard.mu.RLock()
+	defer p.shard.mu.RUnlock()
+	if p.from == nil || !q.matchesObject(p.key(), p.attributes()) {
+		return PodUsage{}, false
 	}
-	if r, reason := p.serve(e); reason == "" {
-		found = append(found, r.usage())
-	}
-	return found
+	return p.usage(p.from.containers, p.attributes(), p.times), true
+}
+
+// withheldNow says why a pod is not served. Served it may be again with the next
+// change only: until then, a point of the future that has come near is stale.
+func (p *pod) withheldNow(e epoch) (*report, Reason) {
+	r, reason := p.serve(e)
+	return r, cmp.Or(reason, Stale)
 }
 
 // serve returns the report that a pod is served from, or why it is withheld.
@@ -197,46 +301,65 @@ func (u *usage) values() Usage {
 	return Usage{CPU: u.cpu(), Memory: u.memory, Swap: u.swap, HasSwap: u.hasSwap}
 }
 
-// usage of a report that serve has passed.
-func (r *report) usage() PodUsage {
-	pod := PodUsage{
-		Namespace:  r.pod.namespace(),
-		Name:       r.pod.name,
-		Labels:     r.pod.labels.all(),
-		Containers: make([]ContainerUsage, 0, len(r.containers)),
+// earliest is the sample time of the running container whose is the earliest.
+func (r *report) earliest() int64 {
+	t := int64(never)
+	for i := range r.containers {
+		if c := &r.containers[i]; c.state != notRunning {
+			t = min(t, c.last.time)
+		}
+	}
+	return t
+}
+
+// usage makes what is served of containers that serve has passed.
+func (p *pod) usage(containers []container, a attributes, t times) PodUsage {
+	u := PodUsage{
+		Namespace: p.namespace(), Name: p.name, selectable: a, changed: t,
+		Containers: make([]ContainerUsage, 0, len(containers)),
 	}
 	var earliest *usage
-	for i := range r.containers {
-		c := &r.containers[i]
+	for i := range containers {
+		c := &containers[i]
 		if c.state == notRunning {
 			continue
 		}
 		if earliest == nil || c.last.time < earliest.last.time {
 			earliest = &c.usage
 		}
-		pod.Containers = append(pod.Containers, ContainerUsage{Name: c.name.Value(), Usage: c.values()})
+		u.Containers = append(u.Containers, ContainerUsage{Name: c.name.Value(), Usage: c.values()})
 	}
-	pod.Timestamp, pod.Window = earliest.timestamp(), earliest.window()
-	return pod
+	u.Timestamp, u.Window = earliest.timestamp(), earliest.window()
+	return u
 }
 
-// Nodes returns the nodes that match and can be served, ordered by name.
-func (s *Store) Nodes(q Query) []NodeUsage {
-	e := s.epoch()
-	var found []NodeUsage
-	for _, n := range s.allNodes() {
-		n.mu.Lock()
-		if !n.removed && q.matches("", n.name, n.labels) && n.withheld(e) == "" {
-			found = append(found, n.served())
+// Nodes returns the nodes that match and are served.
+func (s *Store) Nodes(q Query) List[NodeUsage] {
+	s.Expire()
+	return s.nodes.list(&q, s.walkNodes)
+}
+
+// WatchNodes follows the nodes that match. The error is ErrExpired.
+func (s *Store) WatchNodes(q Query, start Start) (*Watcher[NodeUsage], error) {
+	s.Expire()
+	return s.nodes.watch(q, start, s.walkNodes)
+}
+
+func (s *Store) walkNodes(q *Query) iter.Seq[object[NodeUsage]] {
+	return func(yield func(object[NodeUsage]) bool) {
+		nodes := s.allNodes()
+		slices.SortFunc(nodes, func(a, b *node) int { return strings.Compare(a.name, b.name) })
+		for _, n := range nodes {
+			if n.name > q.After.Name && !yield(n) {
+				return
+			}
 		}
-		n.mu.Unlock()
 	}
-	slices.SortFunc(found, func(a, b NodeUsage) int { return strings.Compare(a.Name, b.Name) })
-	return found
 }
 
 // Node returns one node, or *Unavailable.
 func (s *Store) Node(name string) (NodeUsage, error) {
+	s.Expire()
 	n := s.node(name)
 	if n == nil {
 		return NodeUsage{}, &Unavailable{
@@ -244,13 +367,14 @@ func (s *Store) Node(name string) (NodeUsage, error) {
 			Message: "there is no such node, or the server's --node-selector leaves it out",
 		}
 	}
-	e := s.epoch()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if reason := n.withheld(e); reason != "" {
+	if !n.public {
+		e := s.epoch()
+		reason := n.withheldNow(e)
 		return NodeUsage{}, &Unavailable{Reason: reason, Message: explain(reason, n.usage.last.time, e) + n.failureClause()}
 	}
-	return n.served(), nil
+	return n.served(&n.usage, n.labels, n.times), nil
 }
 
 // withheld says why a node cannot be served. Its lock is held.
@@ -264,21 +388,32 @@ func (n *node) withheld(e epoch) Reason {
 	return n.usage.withheld(e)
 }
 
-func (n *node) served() NodeUsage {
+// withheldNow is what pod.withheldNow is for pods.
+func (n *node) withheldNow(e epoch) Reason { return cmp.Or(n.withheld(e), Stale) }
+
+func (n *node) key() Key { return Key{Name: n.name} }
+
+// read implements object.
+func (n *node) read(q *Query) (NodeUsage, bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.public || !q.matchesObject(n.key(), attributes{labels: n.labels}) {
+		return NodeUsage{}, false
+	}
+	return n.served(&n.usage, n.labels, n.times), true
+}
+
+func (n *node) served(u *usage, set *labelSet, t times) NodeUsage {
 	return NodeUsage{
-		Name:      n.name,
-		Labels:    n.labels.all(),
-		Timestamp: n.usage.timestamp(),
-		Window:    n.usage.window(),
-		Usage:     n.usage.values(),
+		Name: n.name, Timestamp: u.timestamp(), Window: u.window(), Usage: u.values(), labels: set, changed: t,
 	}
 }
 
 func (s *Store) allNodes() []*node {
 	s.nodesMu.RLock()
 	defer s.nodesMu.RUnlock()
-	all := make([]*node, 0, len(s.nodes))
-	for _, n := range s.nodes {
+	all := make([]*node, 0, len(s.byName))
+	for _, n := range s.byName {
 		all = append(all, n)
 	}
 	return all

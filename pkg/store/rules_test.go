@@ -86,7 +86,7 @@ func (f *fixture) wantServed(timestamp, window float64, want ...ContainerUsage) 
 	if !slices.Equal(p.Containers, want) {
 		f.Errorf("containers\n got %+v\nwant %+v", p.Containers, want)
 	}
-	if listed := f.Pods(Query{}); len(listed) != 1 || !slices.Equal(listed[0].Containers, want) {
+	if listed := f.Pods(Query{}).Items; len(listed) != 1 || !slices.Equal(listed[0].Containers, want) {
 		f.Errorf("list differs from get: %+v", listed)
 	}
 }
@@ -103,7 +103,7 @@ func (f *fixture) wantWithheld(reason Reason) {
 	} else if u := (*Unavailable)(nil); !errors.As(err, &u) || u.Reason != reason || u.Message == "" {
 		f.Errorf("got %#v, want reason %q with a message", err, reason)
 	}
-	if listed := f.Pods(Query{}); len(listed) != 0 {
+	if listed := f.Pods(Query{}).Items; len(listed) != 0 {
 		f.Errorf("listed all the same: %+v", listed)
 	}
 }

@@ -15,8 +15,9 @@ type Stats struct {
 	NodesWithheld, PodsWithheld map[Reason]int
 }
 
-// Stats walks the whole store, one shard's lock at a time.
+// Stats walks the whole store, one object's lock at a time.
 func (s *Store) Stats() Stats {
+	s.Expire()
 	stats := Stats{NodesWithheld: map[Reason]int{}, PodsWithheld: map[Reason]int{}}
 	e := s.epoch()
 	for _, n := range s.allNodes() {
@@ -24,28 +25,23 @@ func (s *Store) Stats() Stats {
 		if n.usage.last.time != 0 {
 			stats.NodePoints++
 		}
-		if reason := n.withheld(e); reason == "" {
+		if n.public {
 			stats.NodesServed++
 		} else {
-			stats.NodesWithheld[reason]++
+			stats.NodesWithheld[n.withheldNow(e)]++
 		}
 		n.mu.Unlock()
 	}
-	for i := range s.shards {
-		sh := &s.shards[i]
-		sh.mu.RLock()
-		for _, p := range sh.pods {
-			stats.ContainerPoints += p.points()
-			if !p.listed {
-				continue
-			}
-			if _, reason := p.serve(e); reason == "" {
-				stats.PodsServed++
-			} else {
-				stats.PodsWithheld[reason]++
-			}
+	for p := range s.catalog.walk("", Key{}) {
+		p.shard.mu.RLock()
+		stats.ContainerPoints += p.points()
+		if p.from != nil {
+			stats.PodsServed++
+		} else if p.listed {
+			_, reason := p.withheldNow(e)
+			stats.PodsWithheld[reason]++
 		}
-		sh.mu.RUnlock()
+		p.shard.mu.RUnlock()
 	}
 	return stats
 }
@@ -64,12 +60,12 @@ func (p *pod) points() int {
 
 // Ready tells whether there is anything to serve.
 func (s *Store) Ready() bool {
-	e := s.epoch()
+	s.Expire()
 	for _, n := range s.allNodes() {
 		n.mu.Lock()
-		reason := n.withheld(e)
+		public := n.public
 		n.mu.Unlock()
-		if reason == "" {
+		if public {
 			return true
 		}
 	}

@@ -30,12 +30,20 @@
 //  11. Where two nodes report a pod of the same name, the later sample wins,
 //     and no window spans both.
 //
-// Swap is kept where it is reported. All methods are safe for concurrent use.
+// Swap is kept where it is reported.
+//
+// Every change of what is served has a revision, so that it can be watched. A
+// list shows the state of one revision, and a watch from a revision tells all
+// that has changed since.
+//
+// All methods are safe for concurrent use. Locks are taken in this order: node,
+// shard, and then at most one of catalog, feed and label sets.
 package store
 
 import (
 	"hash/maphash"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/utils/clock"
@@ -46,28 +54,40 @@ import (
 // Store holds current values only. Pods are spread over shards with a lock
 // each, so that readers and scrapes seldom meet.
 type Store struct {
-	clock  clock.PassiveClock
-	maxAge time.Duration
-	seed   maphash.Seed
-	labels *labelSets
-	shards [shardCount]shard
+	clock   clock.PassiveClock
+	maxAge  time.Duration
+	seed    maphash.Seed
+	labels  *labelSets
+	shards  [shardCount]shard
+	catalog *catalog
 
 	nodesMu sync.RWMutex
-	nodes   map[string]*node
+	byName  map[string]*node
 
-	syncs uint32 // calls of SyncPods, which do not overlap
+	revisions revisions
+	pods      *feed[PodUsage]
+	nodes     *feed[NodeUsage]
+
+	expires atomic.Int64 // before this, Unix nanoseconds, nothing expires
+	syncs   uint32       // calls of SyncPods, which do not overlap
 }
 
 // New returns an empty store that serves points until maxAge after their sample
 // time.
 func New(clk clock.PassiveClock, maxAge time.Duration) *Store {
-	return &Store{
-		clock:  clk,
-		maxAge: maxAge,
-		seed:   maphash.MakeSeed(),
-		labels: newLabelSets(),
-		nodes:  make(map[string]*node),
+	s := &Store{
+		clock:   clk,
+		maxAge:  maxAge,
+		seed:    maphash.MakeSeed(),
+		labels:  newLabelSets(),
+		catalog: newCatalog(),
+		byName:  make(map[string]*node),
 	}
+	s.revisions.start(clk.Now())
+	s.pods = newFeed[PodUsage](&s.revisions)
+	s.nodes = newFeed[NodeUsage](&s.revisions)
+	s.expires.Store(never)
+	return s
 }
 
 // Put takes in a node's answer to a request sent at requestTime. It copies what
@@ -84,10 +104,13 @@ func (s *Store) Put(nodeName string, samples *exposition.Samples, requestTime ti
 	}
 	e := s.epoch()
 	e.prevScrape = n.scraped
+	n.expires.Store(never)
+	before := n.before()
 	n.usage.add(&samples.Node, e)
-	s.putPods(n, samples.Containers, e)
 	n.scraped = requestTime.UnixNano()
 	n.failure = nil
+	s.publishNode(n, before, e)
+	s.putPods(n, samples.Containers, e)
 }
 
 // ScrapeFailed remembers why a node's newest scrape failed, to say so to who
@@ -104,34 +127,40 @@ func (s *Store) ScrapeFailed(nodeName string, err error) {
 func (s *Store) SetNode(name string, labels map[string]string) {
 	set := s.labels.acquire(labels)
 	s.nodesMu.Lock()
-	n, ok := s.nodes[name]
+	n, ok := s.byName[name]
 	if !ok {
 		n = &node{name: name}
-		s.nodes[name] = n
+		n.expires.Store(never)
+		s.byName[name] = n
 	}
 	s.nodesMu.Unlock()
 
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	before := n.before()
 	s.labels.release(n.labels)
 	n.labels = set
+	s.publishNode(n, before, s.epoch())
 }
 
 // RemoveNode drops a node and what it reported.
 func (s *Store) RemoveNode(name string) {
 	s.nodesMu.Lock()
-	n, ok := s.nodes[name]
-	delete(s.nodes, name)
+	n, ok := s.byName[name]
+	delete(s.byName, name)
 	s.nodesMu.Unlock()
 	if !ok {
 		return
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	e := s.epoch()
+	before := n.before()
 	n.removed = true
+	s.publishNode(n, before, e)
 	s.labels.release(n.labels)
 	for _, r := range n.reports {
-		removeReport(r)
+		s.removeReport(r, e)
 	}
 	n.reports = nil
 }
@@ -156,42 +185,47 @@ func (s *Store) SyncPods(pods []PodMetadata) {
 	for _, m := range pods {
 		s.setPod(m, s.syncs)
 	}
-	for i := range s.shards {
-		sh := &s.shards[i]
-		sh.mu.Lock()
-		var gone []*pod
-		for _, p := range sh.pods {
-			if p.listed && p.synced != s.syncs {
-				gone = append(gone, p)
-			}
-		}
-		for _, p := range gone {
+	for p := range s.catalog.walk("", Key{}) {
+		p.shard.mu.Lock()
+		if p.synced != s.syncs {
 			s.unlist(p)
 		}
-		sh.mu.Unlock()
+		p.shard.mu.Unlock()
 	}
 }
 
 func (s *Store) setPod(m PodMetadata, sync uint32) {
 	set := s.labels.acquire(m.Labels)
 	uid := maphash.String(s.seed, m.UID)
-	sh := s.shardOf(m.Namespace, m.Name)
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	p := sh.findOrAdd(m.Namespace, m.Name)
+	e := s.epoch()
+	p := s.lock(Key{m.Namespace, m.Name})
+	defer p.shard.mu.Unlock()
 	if p.listed && p.uid != uid {
+		before := p.before()
 		p.forget()
+		s.publishPod(p, before, e)
 	}
-	s.labels.release(p.labels)
-	p.listed, p.uid, p.labels, p.synced = true, uid, set, sync
+	p.synced = sync
+	if p.listed && p.labels == set {
+		s.labels.release(set)
+		p.uid = uid
+		return
+	}
+	before := p.before()
+	if p.listed {
+		s.catalog.unlist(p)
+		s.labels.release(p.labels)
+	}
+	p.listed, p.uid, p.labels = true, uid, set
+	s.catalog.list(p)
+	s.publishPod(p, before, e)
 }
 
 // RemovePod unlists a pod: it is deleted, or no longer running.
 func (s *Store) RemovePod(namespace, name string) {
-	sh := s.shardOf(namespace, name)
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	if p, _ := sh.find(namespace, name); p != nil && p.listed {
+	if p := s.catalog.find(Key{namespace, name}); p != nil {
+		p.shard.mu.Lock()
+		defer p.shard.mu.Unlock()
 		s.unlist(p)
 	}
 }
@@ -199,16 +233,22 @@ func (s *Store) RemovePod(namespace, name string) {
 // unlist forgets the pod's points, for the next pod of this name is another one.
 // The shard's lock is held for writing.
 func (s *Store) unlist(p *pod) {
+	if !p.listed {
+		return
+	}
+	before := p.before()
+	s.catalog.unlist(p)
 	s.labels.release(p.labels)
 	p.listed, p.labels = false, nil
 	p.forget()
-	p.shard.drop(p)
+	s.publishPod(p, before, s.epoch())
+	s.drop(p)
 }
 
 func (s *Store) node(name string) *node {
 	s.nodesMu.RLock()
 	defer s.nodesMu.RUnlock()
-	return s.nodes[name]
+	return s.byName[name]
 }
 
 func (s *Store) epoch() epoch {

@@ -99,7 +99,7 @@ func TestSelection(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var got []string
-			for _, p := range f.Pods(tt.query) {
+			for _, p := range f.Pods(tt.query).Items {
 				got = append(got, p.Namespace+"/"+p.Name)
 			}
 			if s := strings.Join(got, " "); s != tt.want {
@@ -121,7 +121,7 @@ func TestNodeSelection(t *testing.T) {
 		}
 	}
 	list := func(q Query) (names string) {
-		for _, n := range f.Nodes(q) {
+		for _, n := range f.Nodes(q).Items {
 			names += n.Name + " "
 		}
 		return names
@@ -222,13 +222,11 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	}
 	f.SyncPods(nil)
 	f.RemoveNode("n1")
-	for i := range f.shards {
-		if n := len(f.shards[i].pods); n != 0 {
-			t.Errorf("shard %d still has %d pods", i, n)
-		}
+	if n := f.catalog.pods.Len(); n != 0 || len(f.catalog.namespaces) != 0 {
+		t.Errorf("%d pods and %d namespaces are left", n, len(f.catalog.namespaces))
 	}
-	if len(f.labels.sets) != 0 || len(f.nodes) != 0 {
-		t.Errorf("%d label sets and %d nodes are left", len(f.labels.sets), len(f.nodes))
+	if len(f.labels.sets) != 0 || len(f.byName) != 0 {
+		t.Errorf("%d label sets and %d nodes are left", len(f.labels.sets), len(f.byName))
 	}
 }
 
@@ -247,7 +245,7 @@ func TestOrderOfTheAnswerDoesNotMatter(t *testing.T) {
 		rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 		f.scrape("n1", second, all...)
 	}
-	pods := f.Pods(Query{Labels: labels.Everything()})
+	pods := f.Pods(Query{Labels: labels.Everything()}).Items
 	if len(pods) != 10 {
 		t.Fatalf("%d pods, want 10", len(pods))
 	}
@@ -309,7 +307,7 @@ func TestConcurrentUse(t *testing.T) {
 					return
 				default:
 				}
-				for _, p := range s.Pods(Query{}) {
+				for _, p := range s.Pods(Query{}).Items {
 					if len(p.Containers) != 2 {
 						t.Errorf("%s/%s is served with %d containers of 2", p.Namespace, p.Name, len(p.Containers))
 						return
@@ -325,7 +323,7 @@ func TestConcurrentUse(t *testing.T) {
 	writers.Wait()
 	close(stop)
 	readers.Wait()
-	if got := len(s.Pods(Query{})); got != nodes*pods-1 {
+	if got := len(s.Pods(Query{}).Items); got != nodes*pods-1 {
 		t.Errorf("%d pods served, want %d", got, nodes*pods-1)
 	}
 }
@@ -408,7 +406,7 @@ func BenchmarkPods(b *testing.B) {
 		b.Run(bm.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if len(s.Pods(bm.query)) == 0 {
+				if len(s.Pods(bm.query).Items) == 0 {
 					b.Fatal("nothing found")
 				}
 			}

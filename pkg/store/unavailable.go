@@ -47,9 +47,9 @@ type withholding struct {
 	node      *node  // nil if no node reports the pod
 }
 
-// withholding returns why the pod is withheld, as serve found. The shard's lock
-// is held.
-func (p *pod) withholding(r *report, reason Reason, e epoch) withholding {
+// withholding returns why the pod is not served. The shard's lock is held.
+func (p *pod) withholding(e epoch) withholding {
+	r, reason := p.withheldNow(e)
 	w := withholding{reason: reason}
 	if r == nil {
 		return w

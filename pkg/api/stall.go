@@ -1,0 +1,83 @@
+// Copyright The Kubemeter Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
+)
+
+// StallLimit is how long a watch may wait for its client to read.
+const StallLimit = 30 * time.Second
+
+var errStalled = errors.New("the client does not read")
+
+// EndStalledWatches ends watches whose client has not read for a time, so that
+// they hold neither memory nor a connection. Without it, a write waits for as long
+// as the connection lives.
+func EndStalledWatches(handler http.Handler, m *Metrics, limit time.Duration) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		info, ok := genericapirequest.RequestInfoFrom(req.Context())
+		if !ok || info.Verb != "watch" || req.Header.Get("Upgrade") != "" { // a websocket's connection is not ours
+			handler.ServeHTTP(w, req)
+			return
+		}
+		timed := &timedWriter{ResponseWriter: w, controller: http.NewResponseController(w), limit: limit}
+		handler.ServeHTTP(timed, req)
+		timed.limitWrites(false) // for the connection's next request
+		if timed.stalled {
+			m.terminatedWatch(req.Context(), info.Resource, info.Namespace, errStalled)
+		}
+	})
+}
+
+// timedWriter limits the time of each write to the connection, from the first
+// byte until what was written is flushed.
+type timedWriter struct {
+	http.ResponseWriter
+	controller *http.ResponseController
+	limit      time.Duration
+	stalled    bool
+}
+
+// Unwrap lets http.ResponseController find what it needs.
+func (w *timedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// limitWrites starts the time anew, or takes the limit away: with HTTP/2, it would
+// end a stream that has nothing to write, too.
+func (w *timedWriter) limitWrites(on bool) {
+	var deadline time.Time
+	if on {
+		deadline = time.Now().Add(w.limit)
+	}
+	// The error is that the writer knows no deadlines, as in tests.
+	_ = w.controller.SetWriteDeadline(deadline)
+}
+
+func (w *timedWriter) Write(p []byte) (int, error) {
+	start := time.Now()
+	w.limitWrites(true)
+	n, err := w.ResponseWriter.Write(p)
+	w.failed(err, start)
+	return n, err
+}
+
+// Flush implements http.Flusher.
+func (w *timedWriter) Flush() {
+	start := time.Now()
+	w.limitWrites(true)
+	w.failed(w.controller.Flush(), start)
+	w.limitWrites(false)
+}
+
+// failed notes whether a failed write has used up its time. The error does not
+// tell, with HTTP/2.
+func (w *timedWriter) failed(err error, start time.Time) {
+	if err != nil && time.Since(start) >= w.limit {
+		w.stalled = true
+	}
+}

@@ -1,0 +1,265 @@
+// Copyright The Kubemeter Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"errors"
+	"iter"
+	"slices"
+	"sync"
+)
+
+const (
+	// A feed remembers at least as many changes as there are in two rounds of
+	// scrapes, within these limits. It does not keep what the objects were, so
+	// that a change costs 32 bytes.
+	minHistory, maxHistory = 1 << 13, 1 << 17
+	// maxWaiting is how many events wait for one watcher before it is ended.
+	maxWaiting = 1 << 14
+)
+
+// ErrExpired is the error for a watch from a revision that is not known any more,
+// or that is not of this store: whoever asks has to list again.
+var ErrExpired = errors.New("the changes since then are not known any more, or were never: list again")
+
+// Value is what is served of an object.
+type Value interface {
+	PodUsage | NodeUsage
+	// Key is the object's.
+	Key() Key
+	attributes() attributes
+	times() times
+}
+
+// object is a pod or node as the store has it.
+type object[V Value] interface {
+	key() Key
+	// read returns what is served now, and false if nothing is or the query
+	// does not match. It takes the object's lock.
+	read(*Query) (V, bool)
+}
+
+// times says when an object changed.
+type times struct {
+	revision uint64 // of its last change
+	since    uint64 // of its change to being served with its present attributes
+}
+
+// feed orders the changes of all pods, or of all nodes, and hands them on. An
+// object is changed and gets its revision with its lock held, and the feed's
+// taken after it: so whoever reads objects after having read the newest revision
+// sees at least that.
+type feed[V Value] struct {
+	revisions *revisions // shared by the feeds of a store, and read with the lock held
+
+	mu     sync.Mutex
+	served int // objects that are served
+	// history are the last changes, as a ring: the oldest is history[oldest].
+	history []change[V]
+	oldest  int
+	// forgotten is the newest revision that is not in the history.
+	forgotten uint64
+	watchers  routes[V]
+}
+
+// change is an entry of the history.
+type change[V Value] struct {
+	revision uint64
+	object   object[V]
+	// left is set when the object was served before and is not, or not with the
+	// same attributes, after.
+	left *departure[V]
+}
+
+// departure is what an object was, and what it became.
+type departure[V Value] struct {
+	old V  // with the revision of the change
+	new *V // nil if the object is not served any more
+}
+
+func newFeed[V Value](r *revisions) *feed[V] {
+	return &feed[V]{revisions: r, forgotten: r.first, watchers: newRoutes[V]()}
+}
+
+// revise gives a change its revision and its place in the history. The lock is
+// held.
+func (f *feed[V]) revise(o object[V]) uint64 {
+	c := change[V]{revision: f.revisions.next(), object: o}
+	if len(f.history) == cap(f.history) && len(f.history) < min(max(2*f.served, minHistory), maxHistory) {
+		longer := make([]change[V], 0, max(2*len(f.history), 64))
+		f.history = append(append(longer, f.history[f.oldest:]...), f.history[:f.oldest]...)
+		f.oldest = 0
+	}
+	if len(f.history) < cap(f.history) {
+		f.history = append(f.history, c)
+	} else {
+		f.forgotten = f.history[f.oldest].revision
+		f.history[f.oldest] = c
+		f.oldest = (f.oldest + 1) % len(f.history)
+	}
+	return c.revision
+}
+
+// at returns a change of the history, counted from the oldest.
+func (f *feed[V]) at(i int) *change[V] { return &f.history[(f.oldest+i)%len(f.history)] }
+
+// publish hands on the change that revise has just numbered: old and new are
+// what was served before and is now, nil for nothing. The lock is held.
+func (f *feed[V]) publish(old, new *V) {
+	if old != nil && (new == nil || (*old).attributes() != (*new).attributes()) {
+		f.at(len(f.history) - 1).left = &departure[V]{old: *old, new: new}
+	}
+	if f.watchers.watched() {
+		f.watchers.notify(old, new)
+	}
+}
+
+// since returns the changes after a revision, oldest first, and false if some of
+// them are forgotten. The lock is held while they are read.
+func (f *feed[V]) since(revision uint64) (iter.Seq[*change[V]], bool) {
+	first := len(f.history)
+	for first > 0 && f.at(first-1).revision > revision {
+		first--
+	}
+	return func(yield func(*change[V]) bool) {
+		for i := first; i < len(f.history); i++ {
+			if !yield(f.at(i)) {
+				return
+			}
+		}
+	}, revision >= f.forgotten
+}
+
+// revision returns the newest: all changes of the feed's objects up to it can be
+// read.
+func (f *feed[V]) revision() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.revisions.newest.Load()
+}
+
+// List is what a query finds, ordered by key.
+type List[V Value] struct {
+	Items []V
+	// Revision is the state that the list shows: all changes up to it, and none
+	// after it.
+	Revision uint64
+	// More is set when the query's limit was reached: the next page is that
+	// after Last.
+	More bool
+	Last Key
+}
+
+// walker goes through the objects that may match a query, in the order of their
+// keys.
+type walker[V Value] func(*Query) iter.Seq[object[V]]
+
+// list reads the objects that match.
+func (f *feed[V]) list(q *Query, walk walker[V]) List[V] {
+	for try := 0; ; try++ {
+		from := f.revision()
+		l := scan(q, walk)
+		if f.settle(&l, q, from, nil) {
+			return l
+		}
+		// So much has changed while the list was read that the history does not
+		// tell. What was read is at least as new as from, and a watch from there
+		// tells the rest.
+		if l.Revision = from; try == 3 {
+			return l
+		}
+	}
+}
+
+func scan[V Value](q *Query, walk walker[V]) (l List[V]) {
+	for o := range walk(q) {
+		v, ok := o.read(q)
+		if !ok {
+			continue
+		}
+		if q.Limit > 0 && len(l.Items) == q.Limit {
+			l.More, l.Last = true, l.Items[len(l.Items)-1].Key()
+			break
+		}
+		l.Items = append(l.Items, v)
+	}
+	return l
+}
+
+// settle makes of a list that was read since revision from one that shows a
+// single revision, by reading again what has changed meanwhile, until nothing
+// has. Each round is shorter than the one before. Then it calls done with the
+// lock held, so that nothing is changed before done has returned. It returns
+// false if the history does not reach back to from.
+func (f *feed[V]) settle(l *List[V], q *Query, from uint64, done func()) bool {
+	var changed []object[V]
+	for {
+		f.mu.Lock()
+		changes, ok := f.since(from)
+		if !ok {
+			f.mu.Unlock()
+			return false
+		}
+		changed = changed[:0]
+		for c := range changes {
+			changed = append(changed, c.object)
+		}
+		if from = f.revisions.newest.Load(); len(changed) == 0 {
+			l.Revision = from
+			l.cut(q.Limit)
+			if done != nil {
+				done()
+			}
+			f.mu.Unlock()
+			return true
+		}
+		f.mu.Unlock()
+		l.reread(changed, q)
+	}
+}
+
+// reread brings a list up to date about some objects.
+func (l *List[V]) reread(objects []object[V], q *Query) {
+	now := make(map[Key]*V, len(objects)) // nil if it is not to be listed
+	for _, o := range objects {
+		key := o.key()
+		if q.After != (Key{}) && key.Compare(q.After) <= 0 || l.More && key.Compare(l.Last) > 0 {
+			continue // of another page
+		}
+		if v, ok := o.read(q); ok {
+			now[key] = &v
+		} else {
+			now[key] = nil
+		}
+	}
+	gone, listed := false, len(l.Items)
+	for key, v := range now {
+		i, found := slices.BinarySearchFunc(l.Items[:listed], key, func(v V, k Key) int { return v.Key().Compare(k) })
+		switch {
+		case found && v != nil:
+			l.Items[i] = *v
+		case found:
+			gone = true
+		case v != nil:
+			l.Items = append(l.Items, *v)
+		}
+	}
+	if gone {
+		l.Items = slices.DeleteFunc(l.Items, func(v V) bool {
+			now, changed := now[v.Key()]
+			return changed && now == nil
+		})
+	}
+	if len(l.Items) > listed || gone {
+		slices.SortFunc(l.Items, func(a, b V) int { return a.Key().Compare(b.Key()) })
+	}
+}
+
+// cut leaves to the next page what has come in beyond the limit.
+func (l *List[V]) cut(limit int) {
+	if limit > 0 && len(l.Items) > limit {
+		l.Items = l.Items[:limit]
+		l.More, l.Last = true, l.Items[limit-1].Key()
+	}
+}
