@@ -9,6 +9,7 @@ import (
 	"time"
 
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/apiserver/pkg/endpoints/responsewriter"
 )
 
 // StallLimit is how long a watch may wait for its client to read.
@@ -22,12 +23,12 @@ var errStalled = errors.New("the client does not read")
 func EndStalledWatches(handler http.Handler, m *Metrics, limit time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		info, ok := genericapirequest.RequestInfoFrom(req.Context())
-		if !ok || info.Verb != "watch" || req.Header.Get("Upgrade") != "" { // a websocket's connection is not ours
+		if !ok || info.Verb != "watch" {
 			handler.ServeHTTP(w, req)
 			return
 		}
 		timed := &timedWriter{ResponseWriter: w, controller: http.NewResponseController(w), limit: limit}
-		handler.ServeHTTP(timed, req)
+		handler.ServeHTTP(responsewriter.WrapForHTTP1Or2(timed), req)
 		timed.limitWrites(false) // for the connection's next request
 		if timed.stalled {
 			m.terminatedWatch(req.Context(), info.Resource, info.Namespace, errStalled)
@@ -44,7 +45,7 @@ type timedWriter struct {
 	stalled    bool
 }
 
-// Unwrap lets http.ResponseController find what it needs.
+// Unwrap implements responsewriter.UserProvidedDecorator.
 func (w *timedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // limitWrites starts the time anew, or takes the limit away: with HTTP/2, it would

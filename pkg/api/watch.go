@@ -68,9 +68,13 @@ func follow[V store.Value](ctx context.Context, options *metainternalversion.Lis
 	}
 	s.bookmarks = options.AllowWatchBookmarks
 	s.initial = s.bookmarks && initial != nil && *initial
-	if s.watcher, err = open(query(ctx, options), start); err != nil {
+	s.watcher, err = open(query(ctx, options), start)
+	if errors.Is(err, store.ErrExpired) {
 		// As in Kubernetes, the 410 comes as an event.
 		return errorEvent(expired(revision, reader.Revision())), nil
+	}
+	if err != nil {
+		return nil, err
 	}
 	ctx, s.stop = context.WithCancel(ctx)
 	s.results = make(chan watch.Event, resultsSize)

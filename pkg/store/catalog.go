@@ -88,7 +88,7 @@ func (c *catalog) list(p *pod) {
 		g = &group{labels: p.labels}
 		index.groups[p.labels] = g
 		for key, value := range p.labels.all() {
-			t := labelTerm(key, value)
+			t := term{key, value}
 			index.byTerm[t] = append(index.byTerm[t], g)
 		}
 	}
@@ -110,7 +110,7 @@ func (c *catalog) unlist(p *pod) {
 		return
 	}
 	for key, value := range p.labels.all() {
-		t := labelTerm(key, value)
+		t := term{key, value}
 		if index.byTerm[t] = without(index.byTerm[t], g); index.byTerm[t] == nil {
 			delete(index.byTerm, t)
 		}
@@ -226,13 +226,8 @@ func (x *labelIndex) appendMatching(found []*pod, selector labels.Selector, term
 	return found
 }
 
-// term is something that a selector can ask for by equality: a label, or a field.
+// term is a label, as something that a selector can ask for by equality.
 type term struct{ key, value string }
-
-func labelTerm(key, value string) term { return term{key, value} }
-
-// fieldTerm cannot be taken for a label: no label begins so.
-func fieldTerm(field, value string) term { return term{"\x00" + field, value} }
 
 // selectorTerms returns, for each requirement of a selector that names the
 // values of a label, the terms of which a match has exactly one.
@@ -249,7 +244,7 @@ func selectorTerms(selector labels.Selector) (terms [][]term) {
 		case selection.Equals, selection.DoubleEquals, selection.In:
 			choice := []term{}
 			for value := range r.Values() {
-				choice = append(choice, labelTerm(r.Key(), value))
+				choice = append(choice, term{r.Key(), value})
 			}
 			terms = append(terms, choice)
 		}

@@ -61,6 +61,8 @@ type feed[V Value] struct {
 	// forgotten is the newest revision that is not in the history.
 	forgotten uint64
 	watchers  routes[V]
+	// concerned are those who get the change that is being published.
+	concerned []concern[V]
 }
 
 // change is an entry of the history.
@@ -75,17 +77,41 @@ type change[V Value] struct {
 // departure is what an object was, and what it became.
 type departure[V Value] struct {
 	old V  // with the revision of the change
-	new *V // nil if the object is not served any more
+	now *V // nil if the object is not served any more
 }
 
 func newFeed[V Value](r *revisions) *feed[V] {
 	return &feed[V]{revisions: r, forgotten: r.first, watchers: newRoutes[V]()}
 }
 
-// revise gives a change its revision and its place in the history. The lock is
-// held.
-func (f *feed[V]) revise(o object[V]) uint64 {
-	c := change[V]{revision: f.revisions.next(), object: o}
+// transition is what a change does to what is served of an object: whether it was
+// served before and is after, and what selectors see.
+type transition struct {
+	was, is  bool
+	old, now attributes // if it was, and if it is
+}
+
+func (t *transition) sameAttributes() bool { return t.was && t.is && t.old == t.now }
+
+// revise gives a change its revision and its place in the history, and tells
+// whether it has to be published. The lock is held.
+func (f *feed[V]) revise(o object[V], before times, t *transition) (after times, publish bool) {
+	after = times{revision: f.revisions.next(), since: before.since}
+	if !t.sameAttributes() {
+		after.since = after.revision
+	}
+	if t.is && !t.was {
+		f.served++
+	}
+	if t.was && !t.is {
+		f.served--
+	}
+	f.remember(change[V]{revision: after.revision, object: o})
+	f.concerned = f.watchers.find(f.concerned[:0], o.key(), t)
+	return after, t.was && !t.sameAttributes() || len(f.concerned) > 0
+}
+
+func (f *feed[V]) remember(c change[V]) {
 	if len(f.history) == cap(f.history) && len(f.history) < min(max(2*f.served, minHistory), maxHistory) {
 		longer := make([]change[V], 0, max(2*len(f.history), 64))
 		f.history = append(append(longer, f.history[f.oldest:]...), f.history[:f.oldest]...)
@@ -93,26 +119,36 @@ func (f *feed[V]) revise(o object[V]) uint64 {
 	}
 	if len(f.history) < cap(f.history) {
 		f.history = append(f.history, c)
-	} else {
-		f.forgotten = f.history[f.oldest].revision
-		f.history[f.oldest] = c
-		f.oldest = (f.oldest + 1) % len(f.history)
+		return
 	}
-	return c.revision
+	f.forgotten = f.history[f.oldest].revision
+	f.history[f.oldest] = c
+	f.oldest = (f.oldest + 1) % len(f.history)
 }
 
 // at returns a change of the history, counted from the oldest.
 func (f *feed[V]) at(i int) *change[V] { return &f.history[(f.oldest+i)%len(f.history)] }
 
-// publish hands on the change that revise has just numbered: old and new are
-// what was served before and is now, nil for nothing. The lock is held.
-func (f *feed[V]) publish(old, new *V) {
-	if old != nil && (new == nil || (*old).attributes() != (*new).attributes()) {
-		f.at(len(f.history) - 1).left = &departure[V]{old: *old, new: new}
+// publish hands on the change that revise has just numbered: old is what was
+// served before it and now what is served, nil for nothing. The lock is held.
+func (f *feed[V]) publish(old, now *V) {
+	if old != nil && (now == nil || (*old).attributes() != (*now).attributes()) {
+		f.at(len(f.history) - 1).left = &departure[V]{old: *old, now: now}
 	}
-	if f.watchers.watched() {
-		f.watchers.notify(old, new)
+	var events [Deleted + 1]*Event[V] // by type: one for all who get it
+	for _, c := range f.concerned {
+		if events[c.event] == nil {
+			v := now
+			if c.event == Deleted {
+				v = old
+			}
+			events[c.event] = &Event[V]{c.event, *v}
+		}
+		if !c.watcher.push(events[c.event]) {
+			f.watchers.remove(c.watcher)
+		}
 	}
+	clear(f.concerned)
 }
 
 // since returns the changes after a revision, oldest first, and false if some of
@@ -221,20 +257,20 @@ func (f *feed[V]) settle(l *List[V], q *Query, from uint64, done func()) bool {
 
 // reread brings a list up to date about some objects.
 func (l *List[V]) reread(objects []object[V], q *Query) {
-	now := make(map[Key]*V, len(objects)) // nil if it is not to be listed
+	fresh := make(map[Key]*V, len(objects)) // nil if it is not to be listed
 	for _, o := range objects {
 		key := o.key()
 		if q.After != (Key{}) && key.Compare(q.After) <= 0 || l.More && key.Compare(l.Last) > 0 {
 			continue // of another page
 		}
 		if v, ok := o.read(q); ok {
-			now[key] = &v
+			fresh[key] = &v
 		} else {
-			now[key] = nil
+			fresh[key] = nil
 		}
 	}
 	gone, listed := false, len(l.Items)
-	for key, v := range now {
+	for key, v := range fresh {
 		i, found := slices.BinarySearchFunc(l.Items[:listed], key, func(v V, k Key) int { return v.Key().Compare(k) })
 		switch {
 		case found && v != nil:
@@ -247,7 +283,7 @@ func (l *List[V]) reread(objects []object[V], q *Query) {
 	}
 	if gone {
 		l.Items = slices.DeleteFunc(l.Items, func(v V) bool {
-			now, changed := now[v.Key()]
+			now, changed := fresh[v.Key()]
 			return changed && now == nil
 		})
 	}

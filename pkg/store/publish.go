@@ -37,30 +37,28 @@ func (s *Store) publishPod(p *pod, before podBefore, e epoch) {
 		p.from = r
 		s.serveUntil(r.node, r.earliest()+e.maxAge)
 	}
-	was, is := before.from != nil, p.from != nil
-	same := was && is && before.attributes == p.attributes()
-	if !was && !is || same && slices.Equal(p.shard.before, p.from.containers) {
+	t := transition{was: before.from != nil, is: p.from != nil, old: before.attributes}
+	if t.is {
+		t.now = p.attributes()
+	}
+	if !t.was && !t.is || t.sameAttributes() && slices.Equal(p.shard.before, p.from.containers) {
 		return
 	}
 	f := s.pods
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	after := times{revision: f.revise(p), since: p.since}
-	if !same {
-		after.since = after.revision
-	}
-	f.served += btoi(is) - btoi(was)
-	if f.watchers.watched() || was && !same {
-		var old, new *PodUsage
-		if was {
-			u := p.usage(p.shard.before, before.attributes, times{after.revision, p.since})
+	after, publish := f.revise(p, p.times, &t)
+	if publish {
+		var old, now *PodUsage
+		if t.was {
+			u := p.usage(p.shard.before, t.old, times{after.revision, p.since})
 			old = &u
 		}
-		if is {
-			u := p.usage(p.from.containers, p.attributes(), after)
-			new = &u
+		if t.is {
+			u := p.usage(p.from.containers, t.now, after)
+			now = &u
 		}
-		f.publish(old, new)
+		f.publish(old, now)
 	}
 	p.times = after
 }
@@ -80,38 +78,30 @@ func (s *Store) publishNode(n *node, before nodeBefore, e epoch) {
 	if n.public {
 		s.serveUntil(n, n.usage.last.time+e.maxAge)
 	}
-	same := before.public && n.public && before.labels == n.labels
-	if !before.public && !n.public || same && before.usage == n.usage {
+	t := transition{
+		was: before.public, is: n.public,
+		old: attributes{labels: before.labels}, now: attributes{labels: n.labels},
+	}
+	if !t.was && !t.is || t.sameAttributes() && before.usage == n.usage {
 		return
 	}
 	f := s.nodes
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	after := times{revision: f.revise(n), since: n.since}
-	if !same {
-		after.since = after.revision
-	}
-	f.served += btoi(n.public) - btoi(before.public)
-	if f.watchers.watched() || before.public && !same {
-		var old, new *NodeUsage
-		if before.public {
+	after, publish := f.revise(n, n.times, &t)
+	if publish {
+		var old, now *NodeUsage
+		if t.was {
 			u := n.served(&before.usage, before.labels, times{after.revision, n.since})
 			old = &u
 		}
-		if n.public {
+		if t.is {
 			u := n.served(&n.usage, n.labels, after)
-			new = &u
+			now = &u
 		}
-		f.publish(old, new)
+		f.publish(old, now)
 	}
 	n.times = after
-}
-
-func btoi(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 // never is when nothing expires.

@@ -130,7 +130,7 @@ func (q Query) normalized() Query {
 	return q
 }
 
-func (q *Query) matchesObject(k Key, a attributes) bool {
+func (q *Query) matches(k Key, a attributes) bool {
 	if q.Namespace != "" && q.Namespace != k.Namespace {
 		return false
 	}
@@ -138,11 +138,6 @@ func (q *Query) matchesObject(k Key, a attributes) bool {
 		return false
 	}
 	return q.Labels == nil || q.Labels.Empty() || q.Labels.Matches(labels.Set(a.labels.all()))
-}
-
-// matches is false for nil.
-func matches[V Value](q *Query, v *V) bool {
-	return v != nil && q.matchesObject((*v).Key(), (*v).attributes())
 }
 
 // exactly returns the value that a field must have, "" if it is free.
@@ -245,7 +240,7 @@ func (s *Store) pod(k Key) (PodUsage, withholding) {
 func (p *pod) read(q *Query) (PodUsage, bool) {
 	p.shard.mu.RLock()
 	defer p.shard.mu.RUnlock()
-	if p.from == nil || !q.matchesObject(p.key(), p.attributes()) {
+	if p.from == nil || !q.matches(p.key(), p.attributes()) {
 		return PodUsage{}, false
 	}
 	return p.usage(p.from.containers, p.attributes(), p.times), true
@@ -397,7 +392,7 @@ func (n *node) key() Key { return Key{Name: n.name} }
 func (n *node) read(q *Query) (NodeUsage, bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if !n.public || !q.matchesObject(n.key(), attributes{labels: n.labels}) {
+	if !n.public || !q.matches(n.key(), attributes{labels: n.labels}) {
 		return NodeUsage{}, false
 	}
 	return n.served(&n.usage, n.labels, n.times), true

@@ -52,7 +52,7 @@ type Watcher[V Value] struct {
 	query Query
 	walk  walker[V]
 	ready chan struct{}
-	call  uint64 // the last call of routes.notify that has looked at it
+	call  uint64 // the last call of routes.find that has come upon it
 
 	// Guarded by the feed's lock.
 	waiting []*Event[V]
@@ -99,9 +99,9 @@ func (w *Watcher[V]) replay(revision uint64) error {
 			old := &c.left.old
 			key := (*old).Key()
 			if (*old).times().since <= revision {
-				known[key] = matches(&w.query, old)
+				known[key] = w.query.matches(key, (*old).attributes())
 			}
-			if known[key] && !matches(&w.query, c.left.new) {
+			if known[key] && (c.left.now == nil || !w.query.matches(key, (*c.left.now).attributes())) {
 				events = append(events, &Event[V]{Deleted, *old})
 				known[key] = false
 			}
@@ -211,20 +211,23 @@ func (w *Watcher[V]) push(e *Event[V]) bool {
 	return true
 }
 
-// routes finds the watchers that a change may be of interest to, without asking
-// each: by namespace and then by one thing that their query asks for, so that a
-// change costs no more for all the watchers that wait for others.
+// routes finds the watchers that a change is of interest to, without asking each:
+// by namespace and then by one thing that their query asks for, so that a change
+// costs no more for all the watchers that wait for others.
 type routes[V Value] struct {
 	namespaces map[string]map[term][]*Watcher[V] // "" is for all namespaces
-	calls      uint64                            // of notify
-	behind     []*Watcher[V]                     // in this call
+	calls      uint64                            // of find
+}
+
+// concern is what a change is to a watcher.
+type concern[V Value] struct {
+	watcher *Watcher[V]
+	event   EventType
 }
 
 func newRoutes[V Value]() routes[V] {
 	return routes[V]{namespaces: make(map[string]map[term][]*Watcher[V])}
 }
-
-func (r *routes[V]) watched() bool { return len(r.namespaces) > 0 }
 
 func (r *routes[V]) add(w *Watcher[V]) {
 	byTerm := r.namespaces[w.query.Namespace]
@@ -253,79 +256,78 @@ func (r *routes[V]) remove(w *Watcher[V]) {
 	}
 }
 
-// notify tells those whom it concerns of a change from old to new.
-func (r *routes[V]) notify(old, new *V) {
+// find appends those whom a change of an object concerns, each once.
+func (r *routes[V]) find(found []concern[V], k Key, t *transition) []concern[V] {
+	if len(r.namespaces) == 0 {
+		return found
+	}
 	r.calls++
-	r.behind = r.behind[:0]
-	var shared events[V]
-	if new != nil {
-		r.offer(*new, old, new, &shared)
+	if t.is {
+		found = r.findBy(t.now, found, k, t)
 	}
-	if old != nil && (new == nil || (*old).attributes() != (*new).attributes()) {
-		r.offer(*old, old, new, &shared)
+	if t.was && !t.sameAttributes() {
+		found = r.findBy(t.old, found, k, t)
 	}
-	for _, w := range r.behind {
-		r.remove(w)
-	}
+	return found
 }
 
-// events of one change, by type: one for all who get it.
-type events[V Value] [Deleted + 1]*Event[V]
-
-// offer tells those of the change who ask for something that v has.
-func (r *routes[V]) offer(v V, old, new *V, shared *events[V]) {
-	key := v.Key()
-	for _, namespace := range []string{key.Namespace, ""} {
+// findBy looks where those are who ask for what an object with these attributes
+// has.
+func (r *routes[V]) findBy(a attributes, found []concern[V], k Key, t *transition) []concern[V] {
+	for _, namespace := range [...]string{k.Namespace, ""} {
 		if byTerm := r.namespaces[namespace]; byTerm != nil {
-			for t := range terms(v) {
-				for _, w := range byTerm[t] {
-					if w.call != r.calls && !w.offer(key, old, new, shared) {
-						r.behind = append(r.behind, w)
+			for route := range routesTo(k, a) {
+				for _, w := range byTerm[route] {
+					if w.call == r.calls {
+						continue
 					}
 					w.call = r.calls
+					if event, ok := w.concern(k, t); ok {
+						found = append(found, concern[V]{w, event})
+					}
 				}
 			}
 		}
-		if key.Namespace == "" {
-			return
+		if k.Namespace == "" {
+			break
 		}
 	}
+	return found
 }
 
-// offer tells the watcher of a change, if it matches its query, and returns
-// false if that was too much.
-func (w *Watcher[V]) offer(key Key, old, new *V, shared *events[V]) bool {
-	if w.paging && key.Compare(w.query.After) > 0 {
-		return true
+// concern returns what a change is to the watcher, false if nothing.
+func (w *Watcher[V]) concern(k Key, t *transition) (EventType, bool) {
+	if w.paging && k.Compare(w.query.After) > 0 {
+		return 0, false
 	}
-	had, has := matches(&w.query, old), matches(&w.query, new)
-	t, v := Modified, new
+	had := t.was && w.query.matches(k, t.old)
+	has := t.is && w.query.matches(k, t.now)
 	switch {
-	case !had && !has:
-		return true
-	case !had:
-		t = Added
-	case !has:
-		t, v = Deleted, old
+	case had && has:
+		return Modified, true
+	case has:
+		return Added, true
 	}
-	if shared[t] == nil {
-		shared[t] = &Event[V]{t, *v}
-	}
-	return w.push(shared[t])
+	return Deleted, had
 }
 
-// anyone is the route of watchers that ask for nothing by equality.
+// Terms that are no labels: those of watchers that ask for a field, and of those
+// that ask for nothing by equality. No label begins so.
+const (
+	nameTerm = "\x00" + FieldName
+	nodeTerm = "\x00" + FieldNodeName
+)
+
 var anyone = term{}
 
-// terms are the routes to the watchers that may have asked for this.
-func terms[V Value](v V) iter.Seq[term] {
+// routesTo are the routes to the watchers that may have asked for an object.
+func routesTo(k Key, a attributes) iter.Seq[term] {
 	return func(yield func(term) bool) {
-		a := v.attributes()
-		if !yield(anyone) || !yield(fieldTerm(FieldName, v.Key().Name)) || !yield(fieldTerm(FieldNodeName, a.node)) {
+		if !yield(anyone) || !yield(term{nameTerm, k.Name}) || !yield(term{nodeTerm, a.node}) {
 			return
 		}
 		for key, value := range a.labels.all() {
-			if !yield(labelTerm(key, value)) {
+			if !yield(term{key, value}) {
 				return
 			}
 		}
@@ -334,10 +336,11 @@ func terms[V Value](v V) iter.Seq[term] {
 
 // route returns the terms of which whatever matches the query has exactly one.
 func (q *Query) route() []term {
-	for _, field := range []string{FieldName, FieldNodeName} {
-		if value := q.exactly(field); value != "" {
-			return []term{fieldTerm(field, value)}
-		}
+	if name := q.exactly(FieldName); name != "" {
+		return []term{{nameTerm, name}}
+	}
+	if node := q.exactly(FieldNodeName); node != "" {
+		return []term{{nodeTerm, node}}
 	}
 	if choices := selectorTerms(q.Labels); len(choices) > 0 {
 		return slices.MinFunc(choices, func(a, b []term) int { return cmp.Compare(len(a), len(b)) })
