@@ -87,11 +87,15 @@ func (w *Watcher[V]) replay(revision uint64) error {
 	if !f.revisions.issued(revision) {
 		return ErrExpired
 	}
-	var events []*Event[V]
+	err := ErrExpired
 	var changed List[V]
-	settled := f.settle(&changed, &w.query, revision, func() {
+	f.settle(&changed, &w.query, revision, func() {
+		changes, ok := f.since(revision)
+		if !ok {
+			return
+		}
+		var events []*Event[V]
 		known := map[Key]bool{} // what the watcher has, of what has left at some time
-		changes, _ := f.since(revision)
 		for c := range changes {
 			if c.left == nil {
 				continue
@@ -119,14 +123,11 @@ func (w *Watcher[V]) replay(revision uint64) error {
 		slices.SortFunc(events, func(a, b *Event[V]) int {
 			return cmp.Compare(a.Value.times().revision, b.Value.times().revision)
 		})
-		w.waiting = events
+		w.waiting, err = events, nil
 		w.signal()
 		f.watchers.add(w)
 	})
-	if !settled || len(events) > maxWaiting {
-		return ErrExpired
-	}
-	return nil
+	return err
 }
 
 // Ready tells when Next has something to return.
