@@ -28,6 +28,7 @@ import (
 	componentmetrics "k8s.io/component-base/metrics"
 	metricsv1 "k8s.io/metrics/pkg/apis/metrics/v1"
 	metricsv1beta1 "k8s.io/metrics/pkg/apis/metrics/v1beta1"
+	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/yaml"
 
@@ -54,45 +55,77 @@ func newStore(t *testing.T) (*store.Store, *clocktesting.FakeClock) {
 		s.SetPod(store.PodMetadata{Namespace: namespace, Name: name, UID: p, Labels: map[string]string{"app": name}})
 	}
 	for round := range uint64(2) {
-		now := start.Add(time.Duration(round) * 15 * time.Second)
-		clk.SetTime(now)
-		usage := func(millicores, mebibytes uint64) exposition.Usage {
-			return exposition.Usage{
-				Time: now.UnixNano(), CPU: 1e12 + round*15*millicores*1e6, Memory: mebibytes << 20, Has: all &^ exposition.HasSwap,
-			}
-		}
-		container := func(pod, name string, u exposition.Usage) exposition.Container {
-			namespace, pod, _ := strings.Cut(pod, "/")
-			return exposition.Container{Namespace: []byte(namespace), Pod: []byte(pod), Name: []byte(name), Usage: u}
-		}
-		swapping := usage(2500, 4096)
-		swapping.Swap, swapping.Has = 64<<20, all
-		s.Put("n1", &exposition.Samples{Node: usage(1000, 2048), Containers: []exposition.Container{
-			container("a/web", "main", usage(100, 10)),
-			container("b/db", "main", usage(250, 50)), container("b/db", "sidecar", usage(5, 1)),
-		}}, now)
-		s.Put("n2", &exposition.Samples{Node: swapping, Containers: []exposition.Container{
-			container("b/web", "main", usage(1, 1)),
-		}}, now)
+		scrape(s, clk, round, []string{"a/web", "b/db"}, []string{"b/web"})
 	}
 	return s, clk
 }
 
+// scrape takes in a round of answers, 15 s after the one before: of n1 and of n2
+// with these pods each.
+func scrape(s *store.Store, clk *clocktesting.FakeClock, round uint64, onN1, onN2 []string) {
+	now := start.Add(time.Duration(round) * 15 * time.Second)
+	clk.SetTime(now)
+	usage := func(millicores, mebibytes uint64) exposition.Usage {
+		return exposition.Usage{
+			Time: now.UnixNano(), CPU: 1e12 + round*15*millicores*1e6, Memory: mebibytes << 20, Has: all &^ exposition.HasSwap,
+		}
+	}
+	containers := func(pods []string) (containers []exposition.Container) {
+		add := func(pod, name string, u exposition.Usage) {
+			namespace, pod, _ := strings.Cut(pod, "/")
+			containers = append(containers, exposition.Container{
+				Namespace: []byte(namespace), Pod: []byte(pod), Name: []byte(name), Usage: u,
+			})
+		}
+		for _, pod := range pods {
+			switch pod {
+			case "a/web":
+				add(pod, "main", usage(100, 10))
+			case "b/db":
+				add(pod, "main", usage(250, 50))
+				add(pod, "sidecar", usage(5, 1))
+			default:
+				add(pod, "main", usage(1, 1))
+			}
+		}
+		return containers
+	}
+	swapping := usage(2500, 4096)
+	swapping.Swap, swapping.Has = 64<<20, all
+	s.Put("n1", &exposition.Samples{Node: usage(1000, 2048), Containers: containers(onN1)}, now)
+	s.Put("n2", &exposition.Samples{Node: swapping, Containers: containers(onN2)}, now)
+}
+
 // serve runs the API of a store on a generic API server without authentication.
-func serve(t *testing.T, s *store.Store, clk *clocktesting.FakeClock) *httptest.Server {
+func serve(t *testing.T, s *store.Store, clk clock.WithTicker) *httptest.Server {
 	t.Helper()
+	handler, _ := newHandler(t, s, clk, StallLimit)
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	return server
+}
+
+// newHandler returns the API of a store, behind the filters of a generic API
+// server, and its metrics. A watch may wait for its client as long as limit.
+func newHandler(t *testing.T, s *store.Store, clk clock.WithTicker, limit time.Duration) (http.Handler, componentmetrics.KubeRegistry) {
+	t.Helper()
+	registry := componentmetrics.NewKubeRegistry()
+	m, err := NewMetrics(registry.Register, clk)
+	if err != nil {
+		t.Fatal(err)
+	}
 	config := genericapiserver.NewConfig(Codecs)
 	config.EffectiveVersion = utilcompatibility.DefaultBuildEffectiveVersion()
 	config.ExternalAddress = "localhost:443"
 	config.LoopbackClientConfig = &rest.Config{}
+	config.ShutdownWatchTerminationGracePeriod = time.Second
 	namer := openapinamer.NewDefinitionNamer(Scheme)
 	config.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(openapi.GetOpenAPIDefinitions, namer)
 	config.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(openapi.GetOpenAPIDefinitions, namer)
-	generic, err := config.Complete(nil).New("test", genericapiserver.NewEmptyDelegate())
-	if err != nil {
-		t.Fatal(err)
+	config.BuildHandlerChainFunc = func(handler http.Handler, config *genericapiserver.Config) http.Handler {
+		return genericapiserver.DefaultBuildHandlerChain(EndStalledWatches(handler, m, limit), config)
 	}
-	m, err := NewMetrics(componentmetrics.NewKubeRegistry().Register, clk)
+	generic, err := config.Complete(nil).New("test", genericapiserver.NewEmptyDelegate())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,10 +133,8 @@ func serve(t *testing.T, s *store.Store, clk *clocktesting.FakeClock) *httptest.
 		t.Fatal(err)
 	}
 	generic.PrepareRun()
-	server := httptest.NewServer(generic.Handler)
-	t.Cleanup(server.Close)
 	t.Cleanup(generic.Destroy)
-	return server
+	return generic.Handler, registry
 }
 
 // get returns the status and the body.
