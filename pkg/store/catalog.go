@@ -20,7 +20,9 @@ const walkChunk = 512
 
 // catalog says which pods there are: in the order of their keys, and by label.
 // It changes when pods come, go or are relabelled, and not when they are
-// scraped. Its lock is taken after a shard's.
+// scraped. A pod is in it before, and until after, what it serves is published:
+// so a list that finds no pod there has a revision at which there was none. Its
+// lock is taken after a shard's.
 type catalog struct {
 	mu         sync.RWMutex
 	pods       *btree.BTree[*pod]
@@ -74,7 +76,7 @@ func (c *catalog) remove(p *pod) {
 	c.pods.Delete(p)
 }
 
-// list indexes the labels of a pod that has begun to be listed.
+// list indexes a listed pod by its labels.
 func (c *catalog) list(p *pod) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -92,30 +94,25 @@ func (c *catalog) list(p *pod) {
 			index.byTerm[t] = append(index.byTerm[t], g)
 		}
 	}
-	p.slot = int32(len(g.pods))
 	g.pods = append(g.pods, p)
 }
 
-// unlist undoes list, before the pod's labels change.
-func (c *catalog) unlist(p *pod) {
+// unlist removes a pod from the index, where it was with these labels.
+func (c *catalog) unlist(p *pod, set *labelSet) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	index := c.namespaces[p.namespace()]
-	g := index.groups[p.labels]
-	last := len(g.pods) - 1
-	g.pods[p.slot] = g.pods[last]
-	g.pods[p.slot].slot = p.slot
-	g.pods[last] = nil
-	if g.pods = g.pods[:last]; last > 0 {
+	g := index.groups[set]
+	if g.pods = without(g.pods, p); g.pods != nil {
 		return
 	}
-	for key, value := range p.labels.all() {
+	for key, value := range set.all() {
 		t := term{key, value}
 		if index.byTerm[t] = without(index.byTerm[t], g); index.byTerm[t] == nil {
 			delete(index.byTerm, t)
 		}
 	}
-	if delete(index.groups, p.labels); len(index.groups) == 0 {
+	if delete(index.groups, set); len(index.groups) == 0 {
 		delete(c.namespaces, p.namespace())
 	}
 }
@@ -175,7 +172,8 @@ func (c *catalog) chunk(found []*pod, namespace string, after Key) []*pod {
 }
 
 // labelled returns the listed pods of a namespace, all if it is "", with labels
-// that match, in any order. What it costs grows with the pods that have a label
+// that match, in any order; one that is being relabelled may be there twice. What
+// it costs grows with the pods that have a label
 // that the selector asks for; a selector that only says which labels there must
 // not be, or that one must be there, costs a look at each distinct set of labels.
 func (c *catalog) labelled(namespace string, selector labels.Selector) (found []*pod) {

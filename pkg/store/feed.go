@@ -202,7 +202,9 @@ func (f *feed[V]) list(q *Query, walk walker[V]) List[V] {
 		// So much has changed while the list was read that the history does not
 		// tell. What was read is at least as new as from, and a watch from there
 		// tells the rest.
-		if l.Revision = from; try == 3 {
+		if try == 3 {
+			l.Revision = from
+			l.cut(q.Limit)
 			return l
 		}
 	}

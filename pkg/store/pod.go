@@ -22,7 +22,6 @@ type pod struct {
 	listed  bool   // the API server lists it as Running
 	uid     uint64 // hash of its UID while listed
 	synced  uint32 // the last SyncPods that had it
-	slot    int32  // its place in its group; guarded by the catalog
 	labels  *labelSet
 
 	// from is the report that is served, nil if none is. It was chosen when the

@@ -137,8 +137,10 @@ func (q *Query) matches(k Key, a attributes) bool {
 	if q.Fields != nil && !q.Fields.Empty() && !q.Fields.Matches(fieldSet{k, a.node}) {
 		return false
 	}
-	return q.Labels == nil || q.Labels.Empty() || q.Labels.Matches(labels.Set(a.labels.all()))
+	return !q.selectsLabels() || q.Labels.Matches(labels.Set(a.labels.all()))
 }
+
+func (q *Query) selectsLabels() bool { return q.Labels != nil && !q.Labels.Empty() }
 
 // exactly returns the value that a field must have, "" if it is free.
 func (q *Query) exactly(field string) string {
@@ -177,7 +179,7 @@ func (s *Store) walkPods(q *Query) iter.Seq[object[PodUsage]] {
 		}
 	} else if name := q.exactly(FieldNodeName); name != "" {
 		walk = inOrder(s.reported(name), q.After)
-	} else if q.Labels != nil && !q.Labels.Empty() {
+	} else if q.selectsLabels() {
 		walk = inOrder(s.catalog.labelled(q.Namespace, q.Labels), q.After)
 	} else {
 		walk = s.catalog.walk(q.Namespace, q.After)
@@ -206,6 +208,7 @@ func (s *Store) reported(nodeName string) (pods []*pod) {
 func inOrder(pods []*pod, after Key) iter.Seq[*pod] {
 	compare := func(p *pod, k Key) int { return p.key().Compare(k) }
 	slices.SortFunc(pods, func(a, b *pod) int { return compare(a, b.key()) })
+	pods = slices.Compact(pods)
 	i, found := slices.BinarySearchFunc(pods, after, compare)
 	if found {
 		i++

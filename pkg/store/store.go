@@ -126,16 +126,7 @@ func (s *Store) ScrapeFailed(nodeName string, err error) {
 // SetNode lists a node, or changes its labels.
 func (s *Store) SetNode(name string, labels map[string]string) {
 	set := s.labels.acquire(labels)
-	s.nodesMu.Lock()
-	n, ok := s.byName[name]
-	if !ok {
-		n = &node{name: name}
-		n.expires.Store(never)
-		s.byName[name] = n
-	}
-	s.nodesMu.Unlock()
-
-	n.mu.Lock()
+	n := s.lockNode(name)
 	defer n.mu.Unlock()
 	before := n.before()
 	s.labels.release(n.labels)
@@ -143,17 +134,36 @@ func (s *Store) SetNode(name string, labels map[string]string) {
 	s.publishNode(n, before, s.epoch())
 }
 
+// lockNode returns the node, new if there was none, with its lock held.
+func (s *Store) lockNode(name string) *node {
+	for {
+		s.nodesMu.Lock()
+		n, ok := s.byName[name]
+		if !ok {
+			n = &node{name: name}
+			n.expires.Store(never)
+			s.byName[name] = n
+		}
+		s.nodesMu.Unlock()
+		n.mu.Lock()
+		if !n.removed {
+			return n
+		}
+		n.mu.Unlock()
+	}
+}
+
 // RemoveNode drops a node and what it reported.
 func (s *Store) RemoveNode(name string) {
-	s.nodesMu.Lock()
-	n, ok := s.byName[name]
-	delete(s.byName, name)
-	s.nodesMu.Unlock()
-	if !ok {
+	n := s.node(name)
+	if n == nil {
 		return
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.removed {
+		return
+	}
 	e := s.epoch()
 	before := n.before()
 	n.removed = true
@@ -163,6 +173,10 @@ func (s *Store) RemoveNode(name string) {
 		s.removeReport(r, e)
 	}
 	n.reports = nil
+	// Only now that all is published, as in the catalog.
+	s.nodesMu.Lock()
+	defer s.nodesMu.Unlock()
+	delete(s.byName, name)
 }
 
 // PodMetadata is what the API server says of a pod that runs.
@@ -212,13 +226,14 @@ func (s *Store) setPod(m PodMetadata, sync uint32) {
 		return
 	}
 	before := p.before()
-	if p.listed {
-		s.catalog.unlist(p)
-		s.labels.release(p.labels)
-	}
+	relabelled, old := p.listed, p.labels
 	p.listed, p.uid, p.labels = true, uid, set
 	s.catalog.list(p)
 	s.publishPod(p, before, e)
+	if relabelled {
+		s.catalog.unlist(p, old)
+		s.labels.release(old)
+	}
 }
 
 // RemovePod unlists a pod: it is deleted, or no longer running.
@@ -236,12 +251,12 @@ func (s *Store) unlist(p *pod) {
 	if !p.listed {
 		return
 	}
-	before := p.before()
-	s.catalog.unlist(p)
-	s.labels.release(p.labels)
+	before, old := p.before(), p.labels
 	p.listed, p.labels = false, nil
 	p.forget()
 	s.publishPod(p, before, s.epoch())
+	s.catalog.unlist(p, old)
+	s.labels.release(old)
 	s.drop(p)
 }
 

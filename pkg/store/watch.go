@@ -6,7 +6,6 @@ package store
 import (
 	"cmp"
 	"errors"
-	"iter"
 	"slices"
 )
 
@@ -52,11 +51,13 @@ type Watcher[V Value] struct {
 	query Query
 	walk  walker[V]
 	ready chan struct{}
+	slot  int    // its place in labelRoutes
 	call  uint64 // the last call of routes.find that has come upon it
 
 	// Guarded by the feed's lock.
-	waiting []*Event[V]
-	ended   error
+	registered bool
+	waiting    []*Event[V]
+	ended      error
 	// While the objects of the beginning are read page by page, query.After is
 	// the last that was, and what comes after it is not reported: its page will
 	// tell.
@@ -210,141 +211,4 @@ func (w *Watcher[V]) push(e *Event[V]) bool {
 	}
 	w.waiting = append(w.waiting, e)
 	return true
-}
-
-// routes finds the watchers that a change is of interest to, without asking each:
-// by namespace and then by one thing that their query asks for, so that a change
-// costs no more for all the watchers that wait for others.
-type routes[V Value] struct {
-	namespaces map[string]map[term][]*Watcher[V] // "" is for all namespaces
-	calls      uint64                            // of find
-}
-
-// concern is what a change is to a watcher.
-type concern[V Value] struct {
-	watcher *Watcher[V]
-	event   EventType
-}
-
-func newRoutes[V Value]() routes[V] {
-	return routes[V]{namespaces: make(map[string]map[term][]*Watcher[V])}
-}
-
-func (r *routes[V]) add(w *Watcher[V]) {
-	byTerm := r.namespaces[w.query.Namespace]
-	if byTerm == nil {
-		byTerm = make(map[term][]*Watcher[V])
-		r.namespaces[w.query.Namespace] = byTerm
-	}
-	for _, t := range w.query.route() {
-		byTerm[t] = append(byTerm[t], w)
-	}
-}
-
-// remove may be called again for the same watcher.
-func (r *routes[V]) remove(w *Watcher[V]) {
-	byTerm := r.namespaces[w.query.Namespace]
-	if byTerm == nil {
-		return
-	}
-	for _, t := range w.query.route() {
-		if byTerm[t] = without(byTerm[t], w); byTerm[t] == nil {
-			delete(byTerm, t)
-		}
-	}
-	if len(byTerm) == 0 {
-		delete(r.namespaces, w.query.Namespace)
-	}
-}
-
-// find appends those whom a change of an object concerns, each once.
-func (r *routes[V]) find(found []concern[V], k Key, t *transition) []concern[V] {
-	if len(r.namespaces) == 0 {
-		return found
-	}
-	r.calls++
-	if t.is {
-		found = r.findBy(t.now, found, k, t)
-	}
-	if t.was && !t.sameAttributes() {
-		found = r.findBy(t.old, found, k, t)
-	}
-	return found
-}
-
-// findBy looks where those are who ask for what an object with these attributes
-// has.
-func (r *routes[V]) findBy(a attributes, found []concern[V], k Key, t *transition) []concern[V] {
-	for _, namespace := range [...]string{k.Namespace, ""} {
-		if byTerm := r.namespaces[namespace]; byTerm != nil {
-			for route := range routesTo(k, a) {
-				for _, w := range byTerm[route] {
-					if w.call == r.calls {
-						continue
-					}
-					w.call = r.calls
-					if event, ok := w.concern(k, t); ok {
-						found = append(found, concern[V]{w, event})
-					}
-				}
-			}
-		}
-		if k.Namespace == "" {
-			break
-		}
-	}
-	return found
-}
-
-// concern returns what a change is to the watcher, false if nothing.
-func (w *Watcher[V]) concern(k Key, t *transition) (EventType, bool) {
-	if w.paging && k.Compare(w.query.After) > 0 {
-		return 0, false
-	}
-	had := t.was && w.query.matches(k, t.old)
-	has := t.is && w.query.matches(k, t.now)
-	switch {
-	case had && has:
-		return Modified, true
-	case has:
-		return Added, true
-	}
-	return Deleted, had
-}
-
-// Terms that are no labels: those of watchers that ask for a field, and of those
-// that ask for nothing by equality. No label begins so.
-const (
-	nameTerm = "\x00" + FieldName
-	nodeTerm = "\x00" + FieldNodeName
-)
-
-var anyone = term{}
-
-// routesTo are the routes to the watchers that may have asked for an object.
-func routesTo(k Key, a attributes) iter.Seq[term] {
-	return func(yield func(term) bool) {
-		if !yield(anyone) || !yield(term{nameTerm, k.Name}) || !yield(term{nodeTerm, a.node}) {
-			return
-		}
-		for key, value := range a.labels.all() {
-			if !yield(term{key, value}) {
-				return
-			}
-		}
-	}
-}
-
-// route returns the terms of which whatever matches the query has exactly one.
-func (q *Query) route() []term {
-	if name := q.exactly(FieldName); name != "" {
-		return []term{{nameTerm, name}}
-	}
-	if node := q.exactly(FieldNodeName); node != "" {
-		return []term{{nodeTerm, node}}
-	}
-	if choices := selectorTerms(q.Labels); len(choices) > 0 {
-		return slices.MinFunc(choices, func(a, b []term) int { return cmp.Compare(len(a), len(b)) })
-	}
-	return []term{anyone}
 }
