@@ -44,7 +44,7 @@ func init() {
 	metav1.AddToGroupVersion(Scheme, schema.GroupVersion{Version: "v1"})
 	for _, version := range []schema.GroupVersion{v1.SchemeGroupVersion, v1beta1.SchemeGroupVersion} {
 		selectBy(version.WithKind("PodMetrics"), store.FieldName, store.FieldNamespace, store.FieldNodeName)
-		selectBy(version.WithKind("NodeMetrics"), store.FieldName)
+		selectBy(version.WithKind("NodeMetrics"), store.FieldName, store.FieldNamespace)
 	}
 }
 
@@ -101,9 +101,7 @@ func (m *Metrics) served(timestamp time.Time) {
 	m.freshness.Observe(max(0, m.clock.Since(timestamp).Seconds()))
 }
 
-// terminatedWatch counts and logs that the server has ended a watch. Its client
-// can go on from the last resource version that it has seen, as after any other
-// end of a watch.
+// terminatedWatch counts and logs that the server has ended a watch.
 func (m *Metrics) terminatedWatch(ctx context.Context, resource, namespace string, why error) {
 	m.terminated.WithLabelValues(resource).Inc()
 	name := ""

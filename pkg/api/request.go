@@ -24,19 +24,41 @@ import (
 
 // query says what a list or watch request asks for. The selectors have been
 // parsed, and unknown fields refused, before.
-func query(ctx context.Context, options *metainternalversion.ListOptions) store.Query {
-	return store.Query{
+func query(ctx context.Context, options *metainternalversion.ListOptions) (store.Query, error) {
+	q := store.Query{
 		Namespace: genericapirequest.NamespaceValue(ctx),
 		Labels:    options.LabelSelector, Fields: options.FieldSelector,
 	}
+	requirements, values := 0, 0
+	if q.Labels != nil {
+		of, _ := q.Labels.Requirements()
+		requirements = len(of)
+		for _, r := range of {
+			values += r.Values().Len()
+		}
+	}
+	if q.Fields != nil {
+		requirements += len(q.Fields.Requirements())
+	}
+	if requirements > maxRequirements || values > maxValues {
+		return q, apierrors.NewBadRequest(fmt.Sprintf("the selectors have %d requirements with %d values, of which %d and %d are allowed: select less, or select in the client",
+			requirements, values, maxRequirements, maxValues))
+	}
+	return q, nil
 }
+
+// Selectors are asked with locks held: these bound the time that it takes.
+const maxRequirements, maxValues = 100, 1000
 
 // list answers a list request. Later pages have the resource version of the
 // first, so that a watch from there tells what was changed between them.
 func list[V store.Value](ctx context.Context, options *metainternalversion.ListOptions, reader Reader,
 	read func(store.Query) store.List[V],
 ) (l store.List[V], meta metav1.ListMeta, err error) {
-	q := query(ctx, options)
+	q, err := query(ctx, options)
+	if err != nil {
+		return l, meta, err
+	}
 	q.Limit = int(min(options.Limit, math.MaxInt32))
 	wanted, err := parseResourceVersion(options.ResourceVersion)
 	if err != nil {

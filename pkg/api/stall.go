@@ -5,7 +5,9 @@ package api
 
 import (
 	"errors"
+	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
@@ -27,12 +29,12 @@ func EndStalledWatches(handler http.Handler, m *Metrics, limit time.Duration) ht
 			handler.ServeHTTP(w, req)
 			return
 		}
-		timed := &timedWriter{ResponseWriter: w, controller: http.NewResponseController(w), limit: limit}
+		timed := &timedWriter{
+			ResponseWriter: w, controller: http.NewResponseController(w), limit: limit,
+			stalled: sync.OnceFunc(func() { m.terminatedWatch(req.Context(), info.Resource, info.Namespace, errStalled) }),
+		}
 		handler.ServeHTTP(responsewriter.WrapForHTTP1Or2(timed), req)
 		timed.limitWrites(false) // for the connection's next request
-		if timed.stalled {
-			m.terminatedWatch(req.Context(), info.Resource, info.Namespace, errStalled)
-		}
 	})
 }
 
@@ -42,7 +44,7 @@ type timedWriter struct {
 	http.ResponseWriter
 	controller *http.ResponseController
 	limit      time.Duration
-	stalled    bool
+	stalled    func()
 }
 
 // Unwrap implements responsewriter.UserProvidedDecorator.
@@ -75,10 +77,42 @@ func (w *timedWriter) Flush() {
 	w.limitWrites(false)
 }
 
-// failed notes whether a failed write has used up its time. The error does not
+// failed looks whether a failed write has used up its time. The error does not
 // tell, with HTTP/2.
 func (w *timedWriter) failed(err error, start time.Time) {
 	if err != nil && time.Since(start) >= w.limit {
-		w.stalled = true
+		w.stalled()
 	}
+}
+
+// LimitWrites limits the time of each write to a connection, of at most 16 KiB
+// with TLS: the limit of a stream or a response cannot end it while the
+// connection as a whole is stuck.
+func LimitWrites(l net.Listener, limit time.Duration) net.Listener {
+	return limitedListener{l, limit}
+}
+
+type limitedListener struct {
+	net.Listener
+	limit time.Duration
+}
+
+func (l limitedListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return limitedConn{conn, l.limit}, nil
+}
+
+type limitedConn struct {
+	net.Conn
+	limit time.Duration
+}
+
+func (c limitedConn) Write(p []byte) (int, error) {
+	if err := c.SetWriteDeadline(time.Now().Add(c.limit)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(p)
 }

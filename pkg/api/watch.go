@@ -20,8 +20,7 @@ import (
 )
 
 const (
-	// bookmarkPeriod is how often a watch without other news tells how far it
-	// is, as in Kubernetes.
+	// bookmarkPeriod is how often a watch tells how far it is, as in Kubernetes.
 	bookmarkPeriod = time.Minute
 	// bookmarkBeforeEnd is how long before its end a watch tells it once more,
 	// so that the next one begins with little to catch up on.
@@ -58,6 +57,10 @@ func follow[V store.Value](ctx context.Context, options *metainternalversion.Lis
 	if err != nil {
 		return nil, err
 	}
+	q, err := query(ctx, options)
+	if err != nil {
+		return nil, err
+	}
 	initial := options.SendInitialEvents
 	start := store.Start{Revision: revision, Current: revision == 0}
 	if initial != nil {
@@ -68,7 +71,7 @@ func follow[V store.Value](ctx context.Context, options *metainternalversion.Lis
 	}
 	s.bookmarks = options.AllowWatchBookmarks
 	s.initial = s.bookmarks && initial != nil && *initial
-	s.watcher, err = open(query(ctx, options), start)
+	s.watcher, err = open(q, start)
 	if errors.Is(err, store.ErrExpired) {
 		// As in Kubernetes, the 410 comes as an event.
 		return errorEvent(expired(revision, reader.Revision())), nil

@@ -4,8 +4,6 @@
 package server
 
 import (
-	"time"
-
 	openapinamer "k8s.io/apiserver/pkg/endpoints/openapi"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/component-base/version"
@@ -28,8 +26,6 @@ func NewAPIServerConfig() *genericapiserver.Config {
 	c.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(openapi.GetOpenAPIDefinitions, namer)
 	c.OpenAPIV3Config.Info.Title = title
 	c.OpenAPIV3Config.Info.Version = version.Get().GitVersion
-	// Open watches would hold up the end for a minute.
-	c.ShutdownWatchTerminationGracePeriod = 5 * time.Second
 	// /metrics is ours: it has our own metrics, too.
 	c.EnableMetrics = false
 	return c

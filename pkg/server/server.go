@@ -84,6 +84,9 @@ func (c Config) newServer() (*server, error) {
 	c.APIServer.BuildHandlerChainFunc = func(handler http.Handler, config *genericapiserver.Config) http.Handler {
 		return genericapiserver.DefaultBuildHandlerChain(api.EndStalledWatches(handler, apiMetrics, api.StallLimit), config)
 	}
+	if serving := c.APIServer.SecureServing; serving != nil {
+		serving.Listener = api.LimitWrites(serving.Listener, api.StallLimit)
+	}
 	s.api, err = c.APIServer.Complete(nil).New("metrics-server", genericapiserver.NewEmptyDelegate())
 	if err != nil {
 		return nil, fmt.Errorf("API server: %w", err)

@@ -70,6 +70,12 @@ func (c *catalog) add(p *pod) *pod {
 	return p
 }
 
+func (c *catalog) size() int {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.pods.Len()
+}
+
 func (c *catalog) remove(p *pod) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -176,8 +182,9 @@ func (c *catalog) chunk(found []*pod, namespace string, after Key) []*pod {
 // it costs grows with the pods that have a label
 // that the selector asks for; a selector that only says which labels there must
 // not be, or that one must be there, costs a look at each distinct set of labels.
-func (c *catalog) labelled(namespace string, selector labels.Selector) (found []*pod) {
+func (c *catalog) labelled(namespace string, selector labels.Selector) []*pod {
 	terms := selectorTerms(selector)
+	found := []*pod{}
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	if namespace != "" {

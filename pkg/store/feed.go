@@ -7,14 +7,15 @@ import (
 	"errors"
 	"iter"
 	"slices"
+	"sort"
 	"sync"
 )
 
 const (
 	// A feed remembers at least as many changes as there are in two rounds of
-	// scrapes, within these limits. It does not keep what the objects were, so
-	// that a change costs 32 bytes.
-	minHistory, maxHistory = 1 << 13, 1 << 17
+	// scrapes, within these limits. Most are a sample newer, of which it does not
+	// keep what it was, so that a change costs 32 bytes.
+	minHistory, maxHistory = 1 << 13, 1 << 19
 	// maxWaiting is how many events wait for one watcher before it is ended.
 	maxWaiting = 1 << 14
 )
@@ -76,8 +77,9 @@ type change[V Value] struct {
 
 // departure is what an object was, and what it became.
 type departure[V Value] struct {
-	old V  // with the revision of the change
-	now *V // nil if the object is not served any more
+	old    V // with the revision of the change
+	served bool
+	now    attributes // if it is served
 }
 
 func newFeed[V Value](r *revisions) *feed[V] {
@@ -92,6 +94,9 @@ type transition struct {
 }
 
 func (t *transition) sameAttributes() bool { return t.was && t.is && t.old == t.now }
+
+// leaves tells whether some query that did match may not match any more.
+func (t *transition) leaves() bool { return t.was && !t.sameAttributes() }
 
 // revise gives a change its revision and its place in the history, and tells
 // whether it has to be published. The lock is held.
@@ -108,7 +113,7 @@ func (f *feed[V]) revise(o object[V], before times, t *transition) (after times,
 	}
 	f.remember(change[V]{revision: after.revision, object: o})
 	f.concerned = f.watchers.find(f.concerned[:0], o.key(), t)
-	return after, t.was && !t.sameAttributes() || len(f.concerned) > 0
+	return after, t.leaves() || len(f.concerned) > 0
 }
 
 func (f *feed[V]) remember(c change[V]) {
@@ -131,9 +136,9 @@ func (f *feed[V]) at(i int) *change[V] { return &f.history[(f.oldest+i)%len(f.hi
 
 // publish hands on the change that revise has just numbered: old is what was
 // served before it and now what is served, nil for nothing. The lock is held.
-func (f *feed[V]) publish(old, now *V) {
-	if old != nil && (now == nil || (*old).attributes() != (*now).attributes()) {
-		f.at(len(f.history) - 1).left = &departure[V]{old: *old, now: now}
+func (f *feed[V]) publish(t *transition, old, now *V) {
+	if t.leaves() {
+		f.at(len(f.history) - 1).left = &departure[V]{old: *old, served: t.is, now: t.now}
 	}
 	var events [Deleted + 1]*Event[V] // by type: one for all who get it
 	for _, c := range f.concerned {
@@ -151,20 +156,15 @@ func (f *feed[V]) publish(old, now *V) {
 	clear(f.concerned)
 }
 
-// since returns the changes after a revision, oldest first, and false if some of
-// them are forgotten. The lock is held while they are read.
-func (f *feed[V]) since(revision uint64) (iter.Seq[*change[V]], bool) {
-	first := len(f.history)
-	for first > 0 && f.at(first-1).revision > revision {
-		first--
+// since returns at most n changes after a revision, oldest first, and false if
+// some are forgotten. The lock is held.
+func (f *feed[V]) since(revision uint64, n int) ([]change[V], bool) {
+	first := sort.Search(len(f.history), func(i int) bool { return f.at(i).revision > revision })
+	changes := make([]change[V], min(n, len(f.history)-first))
+	for i := range changes {
+		changes[i] = *f.at(first + i)
 	}
-	return func(yield func(*change[V]) bool) {
-		for i := first; i < len(f.history); i++ {
-			if !yield(f.at(i)) {
-				return
-			}
-		}
-	}, revision >= f.forgotten
+	return changes, revision >= f.forgotten
 }
 
 // revision returns the newest: all changes of the feed's objects up to it can be
@@ -227,45 +227,38 @@ func scan[V Value](q *Query, walk walker[V]) (l List[V]) {
 
 // settle makes of a list that was read since revision from one that shows a
 // single revision, by reading again what has changed meanwhile, until nothing
-// has. Each round is shorter than the one before. Then it calls done with the
-// lock held, so that nothing is changed before done has returned. It returns
-// false if the history does not reach back to from.
+// has: what has changed while that was read is much less each time. Then it calls
+// done with the lock held, so that nothing is changed before done has returned. It
+// returns false if the history does not reach back to from.
 func (f *feed[V]) settle(l *List[V], q *Query, from uint64, done func()) bool {
-	var changed []object[V]
 	for {
 		f.mu.Lock()
-		changes, ok := f.since(from)
-		if !ok {
-			f.mu.Unlock()
-			return false
-		}
-		changed = changed[:0]
-		for c := range changes {
-			changed = append(changed, c.object)
-		}
-		if from = f.revisions.newest.Load(); len(changed) == 0 {
+		changes, ok := f.since(from, maxHistory)
+		from = f.revisions.newest.Load()
+		if ok && len(changes) == 0 {
 			l.Revision = from
 			l.cut(q.Limit)
 			if done != nil {
 				done()
 			}
-			f.mu.Unlock()
-			return true
 		}
 		f.mu.Unlock()
-		l.reread(changed, q)
+		if !ok || len(changes) == 0 {
+			return ok
+		}
+		l.reread(changes, q)
 	}
 }
 
-// reread brings a list up to date about some objects.
-func (l *List[V]) reread(objects []object[V], q *Query) {
-	fresh := make(map[Key]*V, len(objects)) // nil if it is not to be listed
-	for _, o := range objects {
-		key := o.key()
+// reread brings a list up to date about what has changed.
+func (l *List[V]) reread(changes []change[V], q *Query) {
+	fresh := make(map[Key]*V, len(changes)) // nil if it is not to be listed
+	for _, c := range changes {
+		key := c.object.key()
 		if q.After != (Key{}) && key.Compare(q.After) <= 0 || l.More && key.Compare(l.Last) > 0 {
 			continue // of another page
 		}
-		if v, ok := o.read(q); ok {
+		if v, ok := c.object.read(q); ok {
 			fresh[key] = &v
 		} else {
 			fresh[key] = nil
@@ -283,13 +276,14 @@ func (l *List[V]) reread(objects []object[V], q *Query) {
 			l.Items = append(l.Items, *v)
 		}
 	}
+	grown := len(l.Items) > listed
 	if gone {
 		l.Items = slices.DeleteFunc(l.Items, func(v V) bool {
 			now, changed := fresh[v.Key()]
 			return changed && now == nil
 		})
 	}
-	if len(l.Items) > listed || gone {
+	if grown {
 		slices.SortFunc(l.Items, func(a, b V) int { return a.Key().Compare(b.Key()) })
 	}
 }

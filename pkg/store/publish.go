@@ -58,7 +58,7 @@ func (s *Store) publishPod(p *pod, before podBefore, e epoch) {
 			u := p.usage(p.from.containers, t.now, after)
 			now = &u
 		}
-		f.publish(old, now)
+		f.publish(&t, old, now)
 	}
 	p.times = after
 }
@@ -99,7 +99,7 @@ func (s *Store) publishNode(n *node, before nodeBefore, e epoch) {
 			u := n.served(&n.usage, n.labels, after)
 			now = &u
 		}
-		f.publish(old, now)
+		f.publish(&t, old, now)
 	}
 	n.times = after
 }
@@ -128,12 +128,13 @@ func (s *Store) serveUntil(n *node, t int64) {
 // calls it; it has to be called by the clock too, for the sake of watchers.
 func (s *Store) Expire() {
 	e := s.epoch()
-	if e.now <= s.expires.Load() {
+	setBack := s.looked.Swap(e.now)-e.now > e.maxAge // what there is, is of the future
+	if e.now <= s.expires.Load() && !setBack {
 		return
 	}
 	s.expires.Store(never)
 	for _, n := range s.allNodes() {
-		if e.now > n.expires.Load() {
+		if e.now > n.expires.Load() || setBack {
 			s.expireNode(n, e)
 		}
 		lower(&s.expires, n.expires.Load())

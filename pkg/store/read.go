@@ -84,6 +84,17 @@ func (p PodUsage) Node() string { return p.selectable.node }
 func (p PodUsage) attributes() attributes { return p.selectable }
 func (p PodUsage) times() times           { return p.changed }
 
+// revised returns the same with another revision.
+func revised[V Value](v V, revision uint64) V {
+	switch u := any(&v).(type) {
+	case *PodUsage:
+		u.changed.revision = revision
+	case *NodeUsage:
+		u.changed.revision = revision
+	}
+	return v
+}
+
 // Query selects what a list or watch returns.
 type Query struct {
 	Namespace string          // of pods; "" is all
@@ -179,8 +190,8 @@ func (s *Store) walkPods(q *Query) iter.Seq[object[PodUsage]] {
 		}
 	} else if name := q.exactly(FieldNodeName); name != "" {
 		walk = inOrder(s.reported(name), q.After)
-	} else if q.selectsLabels() {
-		walk = inOrder(s.catalog.labelled(q.Namespace, q.Labels), q.After)
+	} else if found := s.labelled(q); found != nil {
+		walk = inOrder(found, q.After)
 	} else {
 		walk = s.catalog.walk(q.Namespace, q.After)
 	}
@@ -191,6 +202,19 @@ func (s *Store) walkPods(q *Query) iter.Seq[object[PodUsage]] {
 			}
 		}
 	}
+}
+
+// labelled returns the pods that a label selector selects, nil if walking through
+// all is less work: without such a selector, and for a page of a list of very many.
+func (s *Store) labelled(q *Query) []*pod {
+	if !q.selectsLabels() {
+		return nil
+	}
+	found := s.catalog.labelled(q.Namespace, q.Labels)
+	if q.Limit > 0 && len(found)/q.Limit > s.catalog.size()/max(1, len(found)) {
+		return nil
+	}
+	return found
 }
 
 // reported returns the pods that a node reports.

@@ -13,23 +13,34 @@ import (
 )
 
 // routes finds the watchers that a change is of interest to, without asking each:
-// by namespace and then by something that their query asks for, so that a change
-// costs no more for all the watchers that wait for others.
+// by namespace, then by something that their query asks for, and then by what
+// their selector says of a set of labels. So a change costs no more for all the
+// watchers that wait for others.
 type routes[V Value] struct {
-	namespaces map[string]*namespaceRoutes[V] // "" is for all namespaces
-	calls      uint64                         // of find
+	namespaces map[string]map[term]*route[V] // "" is for all namespaces
+	calls      uint64                        // of find
 }
 
-// namespaceRoutes are the watchers of a namespace.
-type namespaceRoutes[V Value] struct {
-	watchers int
-	// byTerm are those whose query names the value of a field or label, by it.
-	byTerm map[term][]*Watcher[V]
-	// byLabels are the others that select by label.
-	byLabels labelRoutes[V]
-	// all are those that do not.
-	all []*Watcher[V]
+// route has the watchers of a namespace who ask for the same.
+type route[V Value] struct {
+	always []*Watcher[V] // whose selector asks for nothing else
+	// asked are the others, nil where one was removed. Each is asked once for
+	// each set of labels: bit i of matches says whether asked[i] matches it.
+	asked   []*Watcher[V]
+	some    int // of asked are not nil
+	matches map[*labelSet][]uint64
 }
+
+// place is where a watcher is in routes.
+type place struct {
+	registered bool
+	call       uint64 // the last call of find that has come upon it
+}
+
+// maxAnswers bounds the sets of labels of which a route remembers who matches,
+// some of which may be out of use. When there are more, all are forgotten, and
+// asked about again.
+const maxAnswers = 1 << 16
 
 // concern is what a change is to a watcher.
 type concern[V Value] struct {
@@ -38,49 +49,37 @@ type concern[V Value] struct {
 }
 
 func newRoutes[V Value]() routes[V] {
-	return routes[V]{namespaces: make(map[string]*namespaceRoutes[V])}
+	return routes[V]{namespaces: make(map[string]map[term]*route[V])}
 }
 
 func (r *routes[V]) add(w *Watcher[V]) {
-	n := r.namespaces[w.query.Namespace]
-	if n == nil {
-		n = &namespaceRoutes[V]{byTerm: make(map[term][]*Watcher[V])}
-		r.namespaces[w.query.Namespace] = n
+	w.place.registered = true
+	byTerm := r.namespaces[w.query.Namespace]
+	if byTerm == nil {
+		byTerm = make(map[term]*route[V])
+		r.namespaces[w.query.Namespace] = byTerm
 	}
-	n.watchers++
-	w.registered = true
-	switch terms, ok := w.query.terms(); {
-	case ok:
-		for _, t := range terms {
-			n.byTerm[t] = append(n.byTerm[t], w)
+	for _, t := range w.query.terms() {
+		if byTerm[t] == nil {
+			byTerm[t] = &route[V]{}
 		}
-	case w.query.selectsLabels():
-		n.byLabels.add(w)
-	default:
-		n.all = append(n.all, w)
+		byTerm[t].add(w)
 	}
 }
 
 // remove may be called again for the same watcher.
 func (r *routes[V]) remove(w *Watcher[V]) {
-	if !w.registered {
+	if !w.place.registered {
 		return
 	}
-	w.registered = false
-	n := r.namespaces[w.query.Namespace]
-	switch terms, ok := w.query.terms(); {
-	case ok:
-		for _, t := range terms {
-			if n.byTerm[t] = without(n.byTerm[t], w); n.byTerm[t] == nil {
-				delete(n.byTerm, t)
-			}
+	w.place.registered = false
+	byTerm := r.namespaces[w.query.Namespace]
+	for _, t := range w.query.terms() {
+		if byTerm[t].remove(w); byTerm[t].empty() {
+			delete(byTerm, t)
 		}
-	case w.query.selectsLabels():
-		n.byLabels.remove(w)
-	default:
-		n.all = without(n.all, w)
 	}
-	if n.watchers--; n.watchers == 0 {
+	if len(byTerm) == 0 {
 		delete(r.namespaces, w.query.Namespace)
 	}
 }
@@ -91,53 +90,38 @@ func (r *routes[V]) find(found []concern[V], k Key, t *transition) []concern[V] 
 		return found
 	}
 	r.calls++
-	for _, namespace := range [...]string{k.Namespace, ""} {
-		n := r.namespaces[namespace]
-		if n == nil {
-			continue
-		}
-		look := func(a attributes) {
-			for w := range n.candidates(k, a) {
-				if w.call == r.calls {
-					continue
-				}
-				w.call = r.calls
-				if event, ok := w.concern(k, t); ok {
-					found = append(found, concern[V]{w, event})
-				}
-			}
-		}
-		if t.is {
-			look(t.now)
-		}
-		if t.was && !t.sameAttributes() {
-			look(t.old)
-		}
+	if t.is {
+		found = r.findBy(t.now, found, k, t)
+	}
+	if t.leaves() {
+		found = r.findBy(t.old, found, k, t)
 	}
 	return found
 }
 
-// candidates are those who may have asked for an object with these attributes.
-func (n *namespaceRoutes[V]) candidates(k Key, a attributes) iter.Seq[*Watcher[V]] {
-	return func(yield func(*Watcher[V]) bool) {
-		for _, w := range n.all {
-			yield(w)
-		}
-		n.byLabels.matching(a.labels, yield)
-		if len(n.byTerm) == 0 {
-			return
-		}
-		at := func(t term) {
-			for _, w := range n.byTerm[t] {
-				yield(w)
+// findBy looks where those are who ask for what an object with these attributes
+// has.
+func (r *routes[V]) findBy(a attributes, found []concern[V], k Key, t *transition) []concern[V] {
+	for _, namespace := range [...]string{k.Namespace, ""} {
+		byTerm := r.namespaces[namespace]
+		for has := range termsOf(k, a) {
+			if route := byTerm[has]; route != nil {
+				for w := range route.matching(a.labels) {
+					if w.place.call == r.calls {
+						continue
+					}
+					w.place.call = r.calls
+					if event, ok := w.concern(k, t); ok {
+						found = append(found, concern[V]{w, event})
+					}
+				}
 			}
 		}
-		at(term{nameTerm, k.Name})
-		at(term{nodeTerm, a.node})
-		for key, value := range a.labels.all() {
-			at(term{key, value})
+		if k.Namespace == "" {
+			break
 		}
 	}
+	return found
 }
 
 // concern returns what a change is to the watcher, false if nothing.
@@ -156,84 +140,119 @@ func (w *Watcher[V]) concern(k Key, t *transition) (EventType, bool) {
 	return Deleted, had
 }
 
-// Terms of fields. No label begins so.
+// Terms that are no labels: those of watchers that ask for a field, and of those
+// that name no value. No label begins so.
 const (
 	nameTerm = "\x00" + FieldName
 	nodeTerm = "\x00" + FieldNodeName
 )
 
-// terms returns the terms of which whatever matches the query has exactly one,
-// false if the query names no value.
-func (q *Query) terms() ([]term, bool) {
+var anything = term{}
+
+// termsOf are the terms by which those may be found who ask for an object.
+func termsOf(k Key, a attributes) iter.Seq[term] {
+	return func(yield func(term) bool) {
+		if !yield(anything) || !yield(term{nameTerm, k.Name}) || !yield(term{nodeTerm, a.node}) {
+			return
+		}
+		for key, value := range a.labels.all() {
+			if !yield(term{key, value}) {
+				return
+			}
+		}
+	}
+}
+
+// terms returns the terms of which whatever matches the query has exactly one.
+func (q *Query) terms() []term {
 	if name := q.exactly(FieldName); name != "" {
-		return []term{{nameTerm, name}}, true
+		return []term{{nameTerm, name}}
 	}
 	if node := q.exactly(FieldNodeName); node != "" {
-		return []term{{nodeTerm, node}}, true
+		return []term{{nodeTerm, node}}
 	}
 	if choices := selectorTerms(q.Labels); len(choices) > 0 {
-		return slices.MinFunc(choices, func(a, b []term) int { return cmp.Compare(len(a), len(b)) }), true
+		return slices.MinFunc(choices, func(a, b []term) int { return cmp.Compare(len(a), len(b)) })
 	}
-	return nil, false
+	return []term{anything}
 }
 
-// labelRoutes are watchers whose selector can only be asked, such as "app" or
-// "app notin (web)". Each is asked once for each set of labels: one bit says
-// whether it matches, and a change costs no more for all those that do not.
-type labelRoutes[V Value] struct {
-	watchers []*Watcher[V] // nil where one was removed
-	matches  map[*labelSet][]uint64
-}
-
-// maxLabelRoutes bounds the sets that are remembered, some of which may be out of
-// use. When there are more, all are forgotten, and asked about again.
-const maxLabelRoutes = 1 << 18
-
-func (r *labelRoutes[V]) add(w *Watcher[V]) {
-	if w.slot = slices.Index(r.watchers, nil); w.slot < 0 {
-		w.slot = len(r.watchers)
-		r.watchers = append(r.watchers, nil)
-	}
-	r.watchers[w.slot] = w
-	for set := range r.matches {
-		r.ask(w, set)
-	}
-}
-
-func (r *labelRoutes[V]) remove(w *Watcher[V]) { r.watchers[w.slot] = nil }
-
-func (r *labelRoutes[V]) ask(w *Watcher[V], set *labelSet) {
-	bits := r.matches[set]
-	for len(bits) <= w.slot/64 {
-		bits = append(bits, 0)
-	}
-	bits[w.slot/64] &^= 1 << (w.slot % 64)
-	if w.query.Labels.Matches(labels.Set(set.all())) {
-		bits[w.slot/64] |= 1 << (w.slot % 64)
-	}
-	r.matches[set] = bits
-}
-
-// matching yields the watchers whose selector matches a set.
-func (r *labelRoutes[V]) matching(set *labelSet, yield func(*Watcher[V]) bool) {
-	if len(r.watchers) == 0 {
+func (r *route[V]) add(w *Watcher[V]) {
+	if !w.query.selectsLabels() {
+		r.always = append(r.always, w)
 		return
 	}
-	if _, known := r.matches[set]; !known {
-		if r.matches == nil || len(r.matches) == maxLabelRoutes {
-			r.matches = make(map[*labelSet][]uint64)
+	slot := slices.Index(r.asked, nil)
+	if slot < 0 {
+		slot = len(r.asked)
+		r.asked = append(r.asked, nil)
+	}
+	r.asked[slot] = w
+	r.some++
+	for set := range r.matches {
+		r.ask(slot, set)
+	}
+}
+
+func (r *route[V]) remove(w *Watcher[V]) {
+	if i := slices.Index(r.asked, w); i >= 0 {
+		r.asked[i] = nil
+		if r.some--; r.some == 0 {
+			r.asked, r.matches = nil, nil
 		}
-		for _, w := range r.watchers {
-			if w != nil {
-				r.ask(w, set)
+		return
+	}
+	r.always = without(r.always, w)
+}
+
+func (r *route[V]) empty() bool { return r.some == 0 && len(r.always) == 0 }
+
+func (r *route[V]) ask(slot int, set *labelSet) {
+	answers := r.matches[set]
+	for len(answers) <= slot/64 {
+		answers = append(answers, 0)
+	}
+	answers[slot/64] &^= 1 << (slot % 64)
+	if r.asked[slot].query.Labels.Matches(labels.Set(set.all())) {
+		answers[slot/64] |= 1 << (slot % 64)
+	}
+	r.matches[set] = answers
+}
+
+// matching are the watchers whose selector matches a set of labels.
+func (r *route[V]) matching(set *labelSet) iter.Seq[*Watcher[V]] {
+	return func(yield func(*Watcher[V]) bool) {
+		for _, w := range r.always {
+			if !yield(w) {
+				return
+			}
+		}
+		if r.some == 0 {
+			return
+		}
+		for i, word := range r.answers(set) {
+			for ; word != 0; word &= word - 1 {
+				if w := r.asked[64*i+bits.TrailingZeros64(word)]; w != nil && !yield(w) {
+					return
+				}
 			}
 		}
 	}
-	for i, word := range r.matches[set] {
-		for ; word != 0; word &= word - 1 {
-			if w := r.watchers[64*i+bits.TrailingZeros64(word)]; w != nil {
-				yield(w)
-			}
+}
+
+// answers asks those who have not been asked about a set of labels.
+func (r *route[V]) answers(set *labelSet) []uint64 {
+	if answers, ok := r.matches[set]; ok {
+		return answers
+	}
+	if r.matches == nil || len(r.matches) == maxAnswers {
+		r.matches = make(map[*labelSet][]uint64)
+	}
+	r.matches[set] = nil
+	for slot, w := range r.asked {
+		if w != nil {
+			r.ask(slot, set)
 		}
 	}
+	return r.matches[set]
 }

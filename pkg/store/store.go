@@ -37,7 +37,7 @@
 // that has changed since.
 //
 // All methods are safe for concurrent use. Locks are taken in this order: node,
-// shard, and then at most one of catalog, feed and label sets.
+// shard, and then at most one of catalog, feed, label sets and the map of nodes.
 package store
 
 import (
@@ -69,6 +69,7 @@ type Store struct {
 	nodes     *feed[NodeUsage]
 
 	expires atomic.Int64 // before this, Unix nanoseconds, nothing expires
+	looked  atomic.Int64 // when it was last looked at what has expired
 	syncs   uint32       // calls of SyncPods, which do not overlap
 }
 
@@ -211,9 +212,9 @@ func (s *Store) SyncPods(pods []PodMetadata) {
 func (s *Store) setPod(m PodMetadata, sync uint32) {
 	set := s.labels.acquire(m.Labels)
 	uid := maphash.String(s.seed, m.UID)
-	e := s.epoch()
 	p := s.lock(Key{m.Namespace, m.Name})
 	defer p.shard.mu.Unlock()
+	e := s.epoch()
 	if p.listed && p.uid != uid {
 		before := p.before()
 		p.forget()

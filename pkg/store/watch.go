@@ -3,11 +3,7 @@
 
 package store
 
-import (
-	"cmp"
-	"errors"
-	"slices"
-)
+import "errors"
 
 // ErrFellBehind ends a watcher that has not taken its events in time. It can go
 // on with another watch, from the last revision that it has seen.
@@ -45,90 +41,56 @@ type Start struct {
 	Current bool
 }
 
-// Watcher hands on the changes of the objects that match a query.
+// step is how many objects or changes a watcher looks at in one go while it is
+// not up to date.
+const step = 512
+
+// Watcher hands on the changes of the objects that match a query. It begins by
+// catching up, in steps of which the next is made when the events of the last have
+// been taken, so that it holds no more than those.
 type Watcher[V Value] struct {
 	feed  *feed[V]
 	query Query
 	walk  walker[V]
 	ready chan struct{}
-	slot  int    // its place in labelRoutes
-	call  uint64 // the last call of routes.find that has come upon it
+	// replay is not nil while the changes since the start are told, and used by
+	// Next only.
+	replay *replay
+	place  place // in routes
 
 	// Guarded by the feed's lock.
-	registered bool
-	waiting    []*Event[V]
-	ended      error
+	waiting []*Event[V]
+	ended   error
 	// While the objects of the beginning are read page by page, query.After is
 	// the last that was, and what comes after it is not reported: its page will
 	// tell.
 	paging bool
 }
 
-// watch registers a watcher.
+// replay is how far a watcher is that catches up with changes.
+type replay struct {
+	start, at uint64
+	// known says of objects whose attributes have changed since the start whether
+	// the watcher's client has them.
+	known map[Key]bool
+}
+
+// watch opens a watcher.
 func (f *feed[V]) watch(q Query, start Start, walk walker[V]) (*Watcher[V], error) {
-	q.Limit, q.After = 0, Key{}
-	w := &Watcher[V]{feed: f, query: q, walk: walk, ready: make(chan struct{}, 1)}
-	if !start.Current && start.Revision != 0 {
-		return w, w.replay(start.Revision)
-	}
-	w.paging = start.Current
-	w.query.Limit = walkChunk
+	q.Limit, q.After = step, Key{}
+	w := &Watcher[V]{feed: f, query: q, walk: walk, ready: make(chan struct{}, 1), paging: start.Current}
 	w.signal()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.watchers.add(w)
-	return w, nil
-}
-
-// replay registers the watcher with the changes since a revision waiting. Each
-// object is told in its newest state only: as Modified, if it was served and
-// matched at that revision, as Added else; and as Deleted when it has left since.
-func (w *Watcher[V]) replay(revision uint64) error {
-	f := w.feed
-	if !f.revisions.issued(revision) {
-		return ErrExpired
-	}
-	err := ErrExpired
-	var changed List[V]
-	f.settle(&changed, &w.query, revision, func() {
-		changes, ok := f.since(revision)
-		if !ok {
-			return
-		}
-		var events []*Event[V]
-		known := map[Key]bool{} // what the watcher has, of what has left at some time
-		for c := range changes {
-			if c.left == nil {
-				continue
-			}
-			old := &c.left.old
-			key := (*old).Key()
-			if (*old).times().since <= revision {
-				known[key] = w.query.matches(key, (*old).attributes())
-			}
-			if known[key] && (c.left.now == nil || !w.query.matches(key, (*c.left.now).attributes())) {
-				events = append(events, &Event[V]{Deleted, *old})
-				known[key] = false
-			}
-		}
-		for _, v := range changed.Items {
-			e := &Event[V]{Added, v}
-			if known[v.Key()] || v.times().since <= revision {
-				e.Type = Modified
-			}
-			events = append(events, e)
-		}
-		if len(events) > maxWaiting {
-			return
-		}
-		slices.SortFunc(events, func(a, b *Event[V]) int {
-			return cmp.Compare(a.Value.times().revision, b.Value.times().revision)
-		})
-		w.waiting, err = events, nil
-		w.signal()
+	if start.Current || start.Revision == 0 {
 		f.watchers.add(w)
-	})
-	return err
+		return w, nil
+	}
+	if !f.revisions.issued(start.Revision) || start.Revision < f.forgotten {
+		return nil, ErrExpired
+	}
+	w.replay = &replay{start: start.Revision, at: start.Revision, known: map[Key]bool{}}
+	return w, nil
 }
 
 // Ready tells when Next has something to return.
@@ -143,8 +105,63 @@ func (w *Watcher[V]) Next() ([]*Event[V], uint64, error) {
 		return w.page()
 	}
 	f.mu.Lock()
+	if w.replay != nil {
+		changes, ok := f.since(w.replay.at, step)
+		if len(changes) > 0 {
+			defer w.signal()
+			f.mu.Unlock()
+			if !ok {
+				return nil, w.replay.at, ErrFellBehind
+			}
+			events := w.tell(changes)
+			return events, w.replay.at, nil
+		}
+		w.replay = nil
+		f.watchers.add(w)
+	}
 	defer f.mu.Unlock()
 	return w.take(), f.revisions.newest.Load(), w.ended
+}
+
+// tell makes events of changes that the history remembers. Of an object that has
+// changed again since, its later change tells; so each is told in its newest state,
+// but for what it was when it left.
+func (w *Watcher[V]) tell(changes []change[V]) (events []*Event[V]) {
+	r := w.replay
+	knows := func(v V) bool {
+		known, changed := r.known[v.Key()]
+		return known || !changed && v.times().since <= r.start
+	}
+	for _, c := range changes {
+		r.at = c.revision
+		if left := c.left; left != nil {
+			key := left.old.Key()
+			matched := w.query.matches(key, left.old.attributes())
+			known := matched && knows(left.old)
+			gone := !left.served || !w.query.matches(key, left.now)
+			if matched && gone {
+				if !known {
+					// It came after the start, and may have been on a later page
+					// of the list that began there.
+					events = append(events, &Event[V]{Added, revised(left.old, c.revision-revisionStep)})
+				}
+				events = append(events, &Event[V]{Deleted, left.old})
+				known = false
+			}
+			r.known[key] = known
+		}
+		v, ok := c.object.read(&w.query)
+		if !ok || v.times().revision != c.revision {
+			continue
+		}
+		e := &Event[V]{Added, v}
+		if knows(v) {
+			e.Type = Modified
+		}
+		r.known[v.Key()] = true
+		events = append(events, e)
+	}
+	return events
 }
 
 func (w *Watcher[V]) isPaging() bool {
@@ -169,17 +186,18 @@ func (w *Watcher[V]) page() (events []*Event[V], upTo uint64, err error) {
 		from := w.feed.revision()
 		l := scan(&q, w.walk)
 		if w.feed.settle(&l, &q, from, func() {
+			if err = w.ended; err != nil {
+				return
+			}
 			events = w.take()
 			for _, v := range l.Items {
 				events = append(events, &Event[V]{Added, v})
 			}
 			w.query.After = l.Last
 			if w.paging = l.More; !w.paging {
-				w.query.After = Key{}
 				events = append(events, &Event[V]{Type: Synced})
 				upTo = l.Revision
 			}
-			err = w.ended
 			w.signal()
 		}) {
 			return events, upTo, err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/util/version"
@@ -39,6 +40,8 @@ func newAPIServerOptions(gate featuregate.MutableVersionedFeatureGate) *apiServe
 	}
 	// The generic API server does not start without its port.
 	o.serving.Required = true
+	// Open watches would hold up the end for as long as a request may take.
+	o.run.ShutdownWatchTerminationGracePeriod = 5 * time.Second
 	return o
 }
 

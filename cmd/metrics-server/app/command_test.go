@@ -163,7 +163,8 @@ func TestRunWithDefaults(t *testing.T) {
 		c.APIServer.Authentication.Authenticator == nil || c.APIServer.Authorization.Authorizer == nil {
 		t.Errorf("the options of the API server are not all applied: %+v", c.APIServer)
 	}
-	if c.APIServer.FlowControl != nil || c.APIServer.MaxRequestsInFlight != 400 || !c.APIServer.EnableProfiling {
+	if c.APIServer.FlowControl != nil || c.APIServer.MaxRequestsInFlight != 400 || !c.APIServer.EnableProfiling ||
+		c.APIServer.ShutdownWatchTerminationGracePeriod != 5*time.Second {
 		t.Errorf("the features of the API server are %+v", c.APIServer)
 	}
 	if got := c.APIServer.EffectiveVersion.BinaryVersion().String(); got != version.DefaultKubeBinaryVersion {

@@ -39,7 +39,6 @@ var peerFlags = []flag{
 	{"runtime-config-emulation-forward-compatible", "", "", ""},
 	{"shutdown-delay-duration", "", "duration", ""},
 	{"shutdown-send-retry-after", "", "", ""},
-	{"shutdown-watch-termination-grace-period", "", "duration", ""},
 	{"storage-initialization-timeout", "", "duration", "1m0s"},
 	{"strict-transport-security-directives", "", "strings", ""},
 	{"deprecated-kubelet-completely-insecure", "", "", ""},
@@ -125,12 +124,14 @@ var peerFlags = []flag{
 	{"vmodule", "", "pattern=N,...", ""},
 }
 
-// ownFlags is the flags that only this server has.
+// ownFlags is the flags that only this server has, and one with another default:
+// the other server has no watches.
 var ownFlags = []flag{
 	{"help", "h", "", ""},
 	{"kubelet-per-node-metrics", "", "", ""},
 	{"metric-max-age", "", "duration", ""},
 	{"scrape-workers", "", "int", ""},
+	{"shutdown-watch-termination-grace-period", "", "duration", "5s"},
 }
 
 func TestFlags(t *testing.T) {
