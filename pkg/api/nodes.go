@@ -59,7 +59,7 @@ func (s *nodeStorage) Get(_ context.Context, name string, _ *metav1.GetOptions) 
 
 // List implements rest.Lister.
 func (s *nodeStorage) List(ctx context.Context, options *metainternalversion.ListOptions) (runtime.Object, error) {
-	l, meta, err := list(ctx, options, s.reader, s.reader.Nodes)
+	l, meta, err := list(ctx, options, s.reader, s.NamespaceScoped(), s.reader.Nodes)
 	if err != nil {
 		return nil, err
 	}

@@ -46,7 +46,7 @@ func (s *podStorage) Get(ctx context.Context, name string, _ *metav1.GetOptions)
 
 // List implements rest.Lister.
 func (s *podStorage) List(ctx context.Context, options *metainternalversion.ListOptions) (runtime.Object, error) {
-	l, meta, err := list(ctx, options, s.reader, s.reader.Pods)
+	l, meta, err := list(ctx, options, s.reader, s.NamespaceScoped(), s.reader.Pods)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"path"
 	"strconv"
 	"strings"
 
@@ -52,7 +53,7 @@ const maxRequirements, maxValues = 100, 1000
 
 // list answers a list request. Later pages have the resource version of the
 // first, so that a watch from there tells what was changed between them.
-func list[V store.Value](ctx context.Context, options *metainternalversion.ListOptions, reader Reader,
+func list[V store.Value](ctx context.Context, options *metainternalversion.ListOptions, reader Reader, namespaced bool,
 	read func(store.Query) store.List[V],
 ) (l store.List[V], meta metav1.ListMeta, err error) {
 	q, err := query(ctx, options)
@@ -69,7 +70,7 @@ func list[V store.Value](ctx context.Context, options *metainternalversion.ListO
 		if wanted != 0 {
 			return l, meta, apierrors.NewBadRequest("resourceVersion cannot be set together with continue")
 		}
-		if q.After, first, err = decodeContinue(options.Continue); err != nil {
+		if q.After, first, err = decodeContinue(options.Continue, namespaced); err != nil {
 			return l, meta, err
 		}
 	}
@@ -106,13 +107,14 @@ func expired(wanted, current uint64) error {
 }
 
 func encodeContinue(last store.Key, revision uint64) (string, error) {
-	return storage.EncodeContinue("/"+last.Namespace+"/"+last.Name, "/", int64(revision))
+	return storage.EncodeContinue(path.Join("/", last.Namespace, last.Name), "/", int64(revision))
 }
 
-func decodeContinue(token string) (last store.Key, revision uint64, err error) {
-	path, rv, err := storage.DecodeContinue(token, "/")
-	namespace, name, ok := strings.Cut(strings.TrimPrefix(path, "/"), "/")
-	if err == nil && (!ok || rv < 0) {
+func decodeContinue(token string, namespaced bool) (last store.Key, revision uint64, err error) {
+	start, rv, err := storage.DecodeContinue(token, "/")
+	namespace, name := path.Split(strings.TrimPrefix(start, "/"))
+	namespace = strings.TrimSuffix(namespace, "/")
+	if err == nil && (namespaced != (namespace != "") || name == "" || rv < 0) {
 		err = storage.ErrGenericInvalidKey
 	}
 	if err != nil {
