@@ -229,7 +229,7 @@ func (m *model[V]) step(t *testing.T, w *world) {
 		var events []*Event[V]
 		var err error
 		switch {
-		case fw.syncing && chance(w.rng, 70):
+		case (fw.syncing || fw.replaying) && chance(w.rng, 70):
 			events, err = fw.next()
 		case chance(w.rng, 50):
 			events, err = fw.take()
@@ -276,7 +276,7 @@ func (m *model[V]) open(t *testing.T, w *world) {
 	case 0:
 		then = m.list(q)
 	case 1:
-		then = pick(w.rng, m.past[max(0, len(m.past)-50):])
+		then = pick(w.rng, m.past) // some so long ago that it catches up in several steps
 		then.Items = filter(q, then.Items)
 		s.Revision = then.Revision
 	case 2:

@@ -1027,6 +1027,24 @@ func TestStop(t *testing.T) {
 	}
 }
 
+// Who is stopped while it catches up is not there afterwards, even if asked on.
+func TestStopWhileCatchingUp(t *testing.T) {
+	f := running(t)
+	first := f.revisions.first
+	for _, start := range []Start{{}, {Current: true}, {Revision: first}} {
+		w := f.follow(Query{}, start)
+		w.w.Stop()
+		for range 3 {
+			if _, _, err := w.w.Next(); err != nil {
+				t.Errorf("%+v: %v", start, err)
+			}
+		}
+		if len(f.pods.watchers.namespaces) != 0 {
+			t.Fatalf("%+v: it is registered after Stop", start)
+		}
+	}
+}
+
 // Nothing may be left of watchers that have stopped, whatever they asked for.
 func TestNothingIsLeftOfWatchers(t *testing.T) {
 	f := running(t)
