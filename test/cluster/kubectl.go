@@ -38,19 +38,33 @@ func (c *Cluster) KubectlPath() string {
 	return c.binaries.path("kubectl")
 }
 
-func (c *Cluster) runKubectl(ctx context.Context, kubeconfig string, stdin io.Reader, args []string) (string, error) {
+// KubectlCommand is for commands that do not end by themselves: it returns
+// kubectl, run as Kubectl does, to be started. Its standard input, output and
+// error are free to set.
+func (c *Cluster) KubectlCommand(ctx context.Context, args ...string) (*exec.Cmd, error) {
+	return c.kubectlCommand(ctx, c.AdminKubeconfig(), args)
+}
+
+func (c *Cluster) kubectlCommand(ctx context.Context, kubeconfig string, args []string) (*exec.Cmd, error) {
 	if err := c.checkRunning(); err != nil {
-		return "", fmt.Errorf("kubectl %s: %w", strings.Join(args, " "), err)
+		return nil, fmt.Errorf("kubectl %s: %w", strings.Join(args, " "), err)
 	}
 	cmd := exec.CommandContext(ctx, c.KubectlPath(), append([]string{"--kubeconfig=" + kubeconfig}, args...)...)
 	// Neither the settings of the user nor the discovery cache of another
 	// cluster on the same port may have a say.
 	home := filepath.Join(c.dir, "home")
 	cmd.Env = append(os.Environ(), "HOME="+home, "KUBECACHEDIR="+filepath.Join(home, "cache"), "KUBERC=off")
-	cmd.Stdin = stdin
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	c.watchdog.adopt(cmd)
+	return cmd, nil
+}
+
+func (c *Cluster) runKubectl(ctx context.Context, kubeconfig string, stdin io.Reader, args []string) (string, error) {
+	cmd, err := c.kubectlCommand(ctx, kubeconfig, args)
+	if err != nil {
+		return "", err
+	}
+	var stdout, stderr bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &stdout, &stderr
 	if err := cmd.Run(); err != nil {
 		return stdout.String(), fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(stderr.String()))
 	}

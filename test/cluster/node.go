@@ -14,6 +14,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
+// swapCapacity is what each node has, in bytes.
+const swapCapacity int64 = 8 << 30
+
 // NewNode returns a ready node whose kubelet listens on the port of an IP
 // address. Callers may change the object before they create it.
 func NewNode(name, address string, port int32, labels map[string]string) *corev1.Node {
@@ -40,6 +43,7 @@ func NewNode(name, address string, port int32, labels map[string]string) *corev1
 				{Type: corev1.NodeHostName, Address: name},
 			},
 			DaemonEndpoints: corev1.NodeDaemonEndpoints{KubeletEndpoint: corev1.DaemonEndpoint{Port: port}},
+			NodeInfo:        corev1.NodeSystemInfo{Swap: &corev1.NodeSwapStatus{Capacity: new(swapCapacity)}},
 		},
 	}
 }

@@ -265,36 +265,3 @@ func TestAPIServicesAreAvailableAndVerified(t *testing.T) {
 		}
 	}
 }
-
-func TestKubectl(t *testing.T) {
-	tests := []struct {
-		args  string
-		lines int
-		has   []string
-	}{
-		{"top nodes", nodeCount + 1, []string{"CPU(cores)", "node-0"}},
-		{"top pods -A", podCount + 1, []string{"ledger-0", "payments"}},
-		{"top pods -n payments --containers", 0, []string{"audit"}},
-		{"top pods -n checkout -l app=cart --sort-by=cpu", 0, []string{"cart-0"}},
-		{"top node node-3", 2, []string{"node-3"}},
-		{"top pod -n checkout cart-0", 2, []string{"cart-0"}},
-		{"get nodes.metrics.k8s.io", nodeCount + 1, []string{"NAME", "CPU", "MEMORY", "WINDOW"}},
-		{"get pods.v1.metrics.k8s.io -A", podCount + 1, []string{"NAMESPACE", "CPU", "MEMORY", "WINDOW"}},
-		{"get podmetrics -A", podCount + 1, []string{"cart-0"}},
-		{"get nodemetrics node-1 -o yaml", 0, []string{"kind: NodeMetrics", "usage:"}},
-		{"explain podmetrics.containers", 0, []string{"usage"}},
-		{"api-resources --api-group=metrics.k8s.io", 3, []string{"NodeMetrics", "PodMetrics"}},
-	}
-	for _, tt := range tests {
-		out := kubectl(t, strings.Fields(tt.args)...)
-		lines := strings.Count(out, "\n")
-		if tt.lines != 0 && lines != tt.lines {
-			t.Errorf("kubectl %s: %d lines, want %d:\n%s", tt.args, lines, tt.lines, out)
-		}
-		for _, has := range tt.has {
-			if !strings.Contains(out, has) {
-				t.Errorf("kubectl %s lacks %q:\n%s", tt.args, has, out)
-			}
-		}
-	}
-}

@@ -6,19 +6,13 @@
 package e2e
 
 import (
-	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"math"
 	"net/http"
 	"os"
-	"os/exec"
-	"os/signal"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -43,83 +37,13 @@ var local *localcluster.Local
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code, err := run(ctx, m)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-// run builds the server with the race detector and runs the tests against it.
-func run(ctx context.Context, m *testing.M) (int, error) {
-	dir, err := os.MkdirTemp("", "kubemeter-e2e-")
-	if err != nil {
-		return 0, err
-	}
-	defer os.RemoveAll(dir)
-	server := filepath.Join(dir, "metrics-server")
-	build := exec.CommandContext(ctx, "go", "build", "-race", "-o", server, "./cmd/metrics-server")
-	build.Dir = filepath.Join("..", "..")
-	if out, err := build.CombinedOutput(); err != nil {
-		return 0, fmt.Errorf("build the server: %w\n%s", err, out)
-	}
-	log, err := os.Create(filepath.Join(dir, "log"))
-	if err != nil {
-		return 0, err
-	}
-	defer log.Close()
-	local, err = localcluster.Start(ctx, localcluster.Options{
-		Server: server, Nodes: nodeCount, Pods: podCount, Log: log,
+	os.Exit(localcluster.RunTests(localcluster.Options{
+		Nodes: nodeCount, Pods: podCount,
 		ServerFlags: []string{"--metric-resolution=" + resolution.String(), "--kubelet-request-timeout=4s", "--v=1"},
-	})
-	if err != nil {
-		return 0, withLog(err, log.Name())
-	}
-	defer local.Stop()
-	served, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	if err := local.WaitServed(served); err != nil {
-		return 0, withLog(err, log.Name())
-	}
-	code := m.Run()
-	if err := errors.Join(local.Server.Stop(), local.Server.Wait()); err != nil {
-		return 1, withLog(fmt.Errorf("stopping the server: %w", err), log.Name())
-	}
-	if err := checkLogs(); err != nil {
-		return 1, err
-	}
-	if code != 0 {
-		return code, withLog(errors.New("the servers' log:"), log.Name())
-	}
-	return code, nil
-}
-
-// checkLogs looks for races and panics in what all servers logged.
-func checkLogs() error {
-	files, err := filepath.Glob(filepath.Join(local.Dir(), "logs", "metrics-server*.log"))
-	if err != nil || len(files) < 2 {
-		return fmt.Errorf("%d logs of servers, want two at least: %w", len(files), err)
-	}
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			return err
-		}
-		for _, bad := range []string{"DATA RACE", "panic"} {
-			if strings.Contains(string(text), bad) {
-				return fmt.Errorf("%s in %s:\n%s", bad, file, text)
-			}
-		}
-	}
-	return nil
-}
-
-func withLog(err error, path string) error {
-	text, _ := os.ReadFile(path)
-	return fmt.Errorf("%w\n%s", err, text)
+	}, func(l *localcluster.Local) int {
+		local = l
+		return m.Run()
+	}))
 }
 
 // eventually waits until check has no error.

@@ -81,6 +81,7 @@ func workload(i int, started time.Time) Workload {
 			Start:  started,
 			CPU:    kubeletsim.Constant((c.millicores + float64(i%40)) / 1000),
 			Memory: kubeletsim.Constant((c.mi + float64(i%25)) * (1 << 20)),
+			Swap:   kubeletsim.Constant(float64(i%4) * (1 << 20)), SwapLimit: 1 << 30,
 		})
 	}
 	return w

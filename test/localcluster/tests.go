@@ -1,0 +1,108 @@
+// Copyright The Kubemeter Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package localcluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// servedWithin is generous for two scrapes of all nodes.
+const servedWithin = 90 * time.Second
+
+// RunTests is for TestMain: it builds the server with the race detector, starts
+// it in a cluster, runs the tests when all nodes and pods are served, and returns
+// the exit status. That is not 0 either if the server does not end well, or if it
+// has logged a data race or a panic. The log is printed then. Server and Log of
+// the options are set here.
+func RunTests(o Options, run func(*Local) int) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	code, err := runTests(ctx, o, run)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return max(code, 1)
+	}
+	return code
+}
+
+func runTests(ctx context.Context, o Options, run func(*Local) int) (code int, err error) {
+	dir, err := os.MkdirTemp("", "kubemeter-test-")
+	if err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(dir)
+	if o.Server, err = buildServer(ctx, dir); err != nil {
+		return 0, err
+	}
+	log, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		return 0, err
+	}
+	defer log.Close()
+	defer func() {
+		if code != 0 || err != nil {
+			text, _ := os.ReadFile(log.Name())
+			err = errors.Join(err, fmt.Errorf("the servers' log:\n%s", text))
+		}
+	}()
+	o.Log = log
+	l, err := Start(ctx, o)
+	if err != nil {
+		return 0, err
+	}
+	defer l.Stop()
+	served, cancel := context.WithTimeout(ctx, servedWithin)
+	defer cancel()
+	if err := l.WaitServed(served); err != nil {
+		return 0, err
+	}
+	code = run(l)
+	if err := errors.Join(l.Server.Stop(), l.Server.Wait()); err != nil {
+		return code, fmt.Errorf("stopping the server: %w", err)
+	}
+	return code, l.checkLogs()
+}
+
+// buildServer builds the server with the race detector.
+func buildServer(ctx context.Context, dir string) (string, error) {
+	server := filepath.Join(dir, "metrics-server")
+	build := exec.CommandContext(ctx, "go", "build", "-race", "-o", server, "./cmd/metrics-server")
+	build.Dir = repository()
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the server: %w\n%s", err, out)
+	}
+	return server, nil
+}
+
+// checkLogs looks for races and panics in what all servers logged.
+func (l *Local) checkLogs() error {
+	files, err := filepath.Glob(filepath.Join(l.Dir(), "logs", "metrics-server*.log"))
+	if err != nil {
+		return err
+	}
+	if len(files) == 0 {
+		return fmt.Errorf("no server has logged to %s", l.Dir())
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		for _, bad := range []string{"DATA RACE", "panic"} {
+			if strings.Contains(string(text), bad) {
+				return fmt.Errorf("%s in %s", bad, file)
+			}
+		}
+	}
+	return nil
+}
