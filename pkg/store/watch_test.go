@@ -458,6 +458,19 @@ func TestWatchTellsWhatTheClockExpires(t *testing.T) {
 	f.wantEvents(w, "Added ns/p n1 16m55s app=web")
 }
 
+// A clock that is set back far makes what there is one of the future.
+func TestWatchTellsWhatAClockSetBackExpires(t *testing.T) {
+	f := running(t)
+	w := f.follow(Query{}, Start{})
+	f.clock.SetTime(at(15).Add(-maxAge))
+	f.wantEvents(w)
+	f.clock.SetTime(at(15))
+	f.wantEvents(w)
+	f.clock.SetTime(at(15).Add(-maxAge - 1))
+	f.Expire()
+	f.wantEvents(w, "Deleted ns/p n1 15s app=web")
+}
+
 func TestWatchTellsWhoMatches(t *testing.T) {
 	f := running(t)
 	w := f.follow(Query{Labels: selector(t, "app=web")}, Start{})

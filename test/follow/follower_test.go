@@ -4,6 +4,7 @@
 package follow
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -48,6 +49,9 @@ type follower struct {
 	history  *history
 
 	checks, retries int
+	// begun are the requests that had begun when it was last found to be as
+	// listed.
+	begun int
 }
 
 // followers are informers of all kinds, whose clients reach the API server at
@@ -202,17 +206,20 @@ type content struct {
 	objects  map[string]runtime.Object
 }
 
+// revision is that of what the informer has.
+func (f *follower) revision() uint64 {
+	return parseRevision(f.informer.GetStore().LastStoreSyncResourceVersion())
+}
+
 // stored is what the informer has.
 func (f *follower) stored() content {
-	store := f.informer.GetStore()
 	for {
-		at := store.LastStoreSyncResourceVersion()
-		objects := map[string]runtime.Object{}
-		for _, o := range store.List() {
-			objects[keyOf(o)] = o.(runtime.Object)
+		c := content{f.revision(), map[string]runtime.Object{}}
+		for _, o := range f.informer.GetStore().List() {
+			c.objects[keyOf(o)] = o.(runtime.Object)
 		}
-		if at == store.LastStoreSyncResourceVersion() {
-			return content{parseRevision(at), objects}
+		if c.revision == f.revision() {
+			return c
 		}
 	}
 }
@@ -254,7 +261,9 @@ func (f *follower) check(t *testing.T) {
 
 func (f *follower) compare(t *testing.T) string {
 	deadline := time.Now().Add(patience)
+	problem := "never found at the revision of a list"
 	for range attempts {
+		begun := f.requests.begun()
 		list, states, err := f.listAndRecord(t.Context())
 		if err != nil {
 			return err.Error()
@@ -269,18 +278,26 @@ func (f *follower) compare(t *testing.T) string {
 			different := states[at].differences(list)
 			if len(different) == 0 {
 				f.checks++
+				f.begun = begun
 				return ""
 			}
+			found := ""
 			if states[at].revision == list.revision {
-				return "not as listed: " + f.explain(different, states[at], list)
+				found = "not as listed: " + f.explain(different, states[at], list)
+			} else if at+1 < len(states) { // it has passed
+				found = f.compareOld(states[at+1], list)
 			}
-			if at+1 < len(states) { // it has passed
-				if problem := f.compareOld(states[at+1], list); problem != "" {
-					return problem
-				}
+			if found != "" && f.requests.begun() == f.begun {
+				return found
+			}
+			if found != "" || at+1 < len(states) {
+				// A watch that has begun from a revision tells the newest state of
+				// each object, in the order of their revisions: until that is done,
+				// what is to change again is older than the informer's says.
+				problem = cmp.Or(found, problem)
 				break
 			}
-			for f.stored().revision == states[at].revision {
+			for f.revision() == states[at].revision {
 				if t.Failed() {
 					return "" // another's failure
 				}
@@ -293,7 +310,7 @@ func (f *follower) compare(t *testing.T) string {
 		}
 		f.retries++
 	}
-	return fmt.Sprintf("never found at the revision of a list in %d attempts", attempts)
+	return fmt.Sprintf("%d attempts: %s", attempts, problem)
 }
 
 // listAndRecord returns a list, and the states of the informer from just before
@@ -308,8 +325,8 @@ func (f *follower) listAndRecord(ctx context.Context) (list content, states []co
 			case <-arrived:
 				return
 			case <-time.After(lookPeriod):
-				if s := f.stored(); s.revision != states[len(states)-1].revision {
-					states = append(states, s)
+				if f.revision() != states[len(states)-1].revision {
+					states = append(states, f.stored())
 				}
 			}
 		}

@@ -66,6 +66,11 @@ func (r *requests) count(kind string) int {
 	return r.counts[kind]
 }
 
+// begun is how many lists and watches have begun.
+func (r *requests) begun() int {
+	return r.count(listRequest) + r.count(pageRequest) + r.count(watchListRequest) + r.count(watchRequest)
+}
+
 // relists is how often everything was asked for but for the first time.
 func (r *requests) relists() int { return r.count(listRequest) + r.count(watchListRequest) - 1 }
 
