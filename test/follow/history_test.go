@@ -220,7 +220,7 @@ func (s *stream) sees(e watch.Event) (watch.Event, bool) {
 	}
 	key := keyOf(e.Object)
 	known, ok := s.known[key]
-	unexpected := ok == (e.Type == watch.Added) && !(s.watches > 1 && !ok)
+	unexpected := ok == (e.Type == watch.Added) && (ok || s.watches <= 1)
 	if (unexpected || revision <= known) && s.history.isNew(revision) {
 		s.problem("%s is %s at %d, and was known at %d", key, e.Type, revision, known)
 	}
