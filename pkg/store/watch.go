@@ -61,6 +61,7 @@ type Watcher[V Value] struct {
 	// Guarded by the feed's lock.
 	waiting []*Event[V]
 	ended   error
+	stopped bool
 	// While the objects of the beginning are read page by page, query.After is
 	// the last that was, and what comes after it is not reported: its page will
 	// tell.
@@ -117,7 +118,9 @@ func (w *Watcher[V]) Next() ([]*Event[V], uint64, error) {
 			return events, w.replay.at, nil
 		}
 		w.replay = nil
-		f.watchers.add(w)
+		if !w.stopped {
+			f.watchers.add(w)
+		}
 	}
 	defer f.mu.Unlock()
 	return w.take(), f.revisions.newest.Load(), w.ended
@@ -209,6 +212,7 @@ func (w *Watcher[V]) page() (events []*Event[V], upTo uint64, err error) {
 func (w *Watcher[V]) Stop() {
 	w.feed.mu.Lock()
 	defer w.feed.mu.Unlock()
+	w.stopped = true
 	w.feed.watchers.remove(w)
 }
 
