@@ -186,7 +186,7 @@ func TestKubectlSelectsByField(t *testing.T) {
 		}
 	}
 	for resource, fields := range map[string]string{
-		"podmetrics": "only by metadata.name, metadata.namespace, spec.nodeName", "nodemetrics": "only by metadata.name",
+		"podmetrics": "only by metadata.name, metadata.namespace, spec.nodeName", "nodemetrics": "only by metadata.name, metadata.namespace",
 	} {
 		out, err := local.Kubectl(t.Context(), "get", resource, "--field-selector=status.phase=Running")
 		if err == nil || !strings.Contains(err.Error(), `"status.phase"`) || !strings.HasSuffix(err.Error(), fields) {
