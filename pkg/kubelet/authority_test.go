@@ -26,10 +26,10 @@ type authority struct {
 	pem         []byte
 }
 
-func newAuthority(t *testing.T, name string) *authority {
-	t.Helper()
+func newAuthority(tb testing.TB, name string) *authority {
+	tb.Helper()
 	template := &x509.Certificate{
-		SerialNumber:          serial(t),
+		SerialNumber:          serial(tb),
 		Subject:               pkix.Name{CommonName: name},
 		NotBefore:             time.Now().Add(-time.Hour),
 		NotAfter:              time.Now().Add(time.Hour),
@@ -37,14 +37,14 @@ func newAuthority(t *testing.T, name string) *authority {
 		BasicConstraintsValid: true,
 		KeyUsage:              x509.KeyUsageCertSign,
 	}
-	key := newKey(t)
+	key := newKey(tb)
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	certificate, err := x509.ParseCertificate(der)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return &authority{certificate: certificate, key: key, pem: encode("CERTIFICATE", der)}
 }
@@ -53,10 +53,10 @@ func newAuthority(t *testing.T, name string) *authority {
 type pair struct{ cert, key []byte }
 
 // issue signs a certificate; change may alter it first.
-func (a *authority) issue(t *testing.T, name string, change func(*x509.Certificate)) pair {
-	t.Helper()
+func (a *authority) issue(tb testing.TB, name string, change func(*x509.Certificate)) pair {
+	tb.Helper()
 	template := &x509.Certificate{
-		SerialNumber: serial(t),
+		SerialNumber: serial(tb),
 		Subject:      pkix.Name{CommonName: name},
 		NotBefore:    time.Now().Add(-time.Hour),
 		NotAfter:     time.Now().Add(time.Hour),
@@ -66,41 +66,41 @@ func (a *authority) issue(t *testing.T, name string, change func(*x509.Certifica
 	if change != nil {
 		change(template)
 	}
-	key := newKey(t)
+	key := newKey(tb)
 	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, key.Public(), a.key)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return pair{cert: encode("CERTIFICATE", der), key: encode("PRIVATE KEY", keyDER)}
 }
 
-func (p pair) tls(t *testing.T) tls.Certificate {
-	t.Helper()
+func (p pair) tls(tb testing.TB) tls.Certificate {
+	tb.Helper()
 	c, err := tls.X509KeyPair(p.cert, p.key)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return c
 }
 
-func newKey(t *testing.T) *ecdsa.PrivateKey {
-	t.Helper()
+func newKey(tb testing.TB) *ecdsa.PrivateKey {
+	tb.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return key
 }
 
-func serial(t *testing.T) *big.Int {
-	t.Helper()
+func serial(tb testing.TB) *big.Int {
+	tb.Helper()
 	n, err := rand.Int(rand.Reader, big.NewInt(1<<62))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return n
 }
@@ -109,21 +109,21 @@ func encode(kind string, der []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 }
 
-func writeFile(t *testing.T, path string, content []byte) string {
-	t.Helper()
+func writeFile(tb testing.TB, path string, content []byte) string {
+	tb.Helper()
 	// A rename is how a kubelet updates what it mounts: a reader never sees half
 	// a file.
 	next := path + ".next"
 	if err := os.WriteFile(next, content, 0o600); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := os.Rename(next, path); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return path
 }
 
-func tempFile(t *testing.T, name string, content []byte) string {
-	t.Helper()
-	return writeFile(t, filepath.Join(t.TempDir(), name), content)
+func tempFile(tb testing.TB, name string, content []byte) string {
+	tb.Helper()
+	return writeFile(tb, filepath.Join(tb.TempDir(), name), content)
 }

@@ -6,8 +6,10 @@ package kubelet
 import (
 	"context"
 	"fmt"
-	"net/http"
-	"net/http/httptrace"
+	"maps"
+	"slices"
+	"sync"
+	"time"
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/transport"
@@ -26,8 +28,21 @@ type Client struct {
 	config      Config
 	clock       clock.PassiveClock
 	credentials *credentials
-	connections *connections
-	transport   http.RoundTripper
+	getter      getter
+
+	mu        sync.Mutex
+	endpoints map[*Endpoint]struct{}
+}
+
+// getter makes one request.
+type getter interface {
+	// get returns the answer, which is to be released, or why there is none by the
+	// deadline.
+	get(ctx context.Context, deadline time.Time, e *Endpoint, at *location, want *resource) (Answer, Reason, error)
+	// renew has later requests use new connections, with the credentials of now.
+	renew()
+	// close closes what does not belong to an Endpoint.
+	close()
 }
 
 // NewClient reads the files that the configuration names and fails if one of
@@ -41,22 +56,20 @@ func newClient(c Config, clock clock.PassiveClock) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	// An exec plugin wraps requests, to see which are refused.
+	useLibrary := config.Proxy != nil || config.WrapTransport != nil
 	credentials, err := newCredentials(config, clock)
 	if err != nil {
 		return nil, err
 	}
-	connections := newConnections(c, config, credentials)
-	rt, err := transport.HTTPWrappersForConfig(config, connections)
-	if err != nil {
-		return nil, err
+	client := &Client{config: c, clock: clock, credentials: credentials, endpoints: make(map[*Endpoint]struct{})}
+	dialer := &dialer{config: c, transport: config, credentials: credentials}
+	if useLibrary {
+		client.getter, err = newLibrary(dialer, clock)
+	} else {
+		client.getter = newDirect(dialer, clock)
 	}
-	return &Client{
-		config:      c,
-		clock:       clock,
-		credentials: credentials,
-		connections: connections,
-		transport:   rt,
-	}, nil
+	return client, err
 }
 
 // transportConfig is what client-go makes of the configuration: credentials,
@@ -73,80 +86,69 @@ func transportConfig(c Config) (*transport.Config, error) {
 	return client.TransportConfig()
 }
 
-// Fetch reads the node's stats into buf, or into a larger buffer if that one is
-// too small: Answer.Body is the buffer to pass to the next Fetch. buf may be
-// nil, and stays the caller's own if Fetch fails.
+// Fetch reads the node's stats. The Answer has to be released.
 //
 // A kubelet that answers 404 is asked for /stats/summary instead, in the same
 // Fetch and for the next 10 minutes. Every error is an *Error.
-func (c *Client) Fetch(ctx context.Context, e *Endpoint, buf []byte) (Answer, error) {
-	c.credentials.refresh(c.connections.renew)
-	ctx, cancel := context.WithTimeout(ctx, c.config.Timeout)
-	defer cancel()
-
+//
+// Fetches of an Endpoint cost least if they have the same ctx.
+func (c *Client) Fetch(ctx context.Context, e *Endpoint) (Answer, error) {
+	if c.credentials.refresh() {
+		c.renew()
+	}
+	deadline := time.Now().Add(c.config.Timeout)
 	now := c.clock.Now()
 	if e.metricsDue(now) {
-		answer, err := c.get(ctx, e.node, e.metricsURL, metricsResource, buf)
+		answer, reason, err := c.getter.get(ctx, deadline, e, &e.metrics, metricsResource)
 		if err == nil {
 			return answer, nil
 		}
-		if err.Reason != ReasonNotFound {
-			return Answer{}, err
+		if reason != ReasonNotFound {
+			return Answer{}, &Error{Reason: reason, Node: e.node, URL: e.metrics.url, Err: err}
 		}
 	}
-	answer, err := c.get(ctx, e.node, e.summaryURL, summaryResource, buf)
+	answer, reason, err := c.getter.get(ctx, deadline, e, &e.summary, summaryResource)
 	if err != nil {
 		e.useMetrics()
-		err.Err = fmt.Errorf("%w (asked because %s answered 404)", err.Err, e.metricsURL)
-		return Answer{}, err
+		err = fmt.Errorf("%w (asked because %s answered 404)", err, e.metrics.url)
+		return Answer{}, &Error{Reason: reason, Node: e.node, URL: e.summary.url, Err: err}
 	}
 	e.useSummary(now)
 	return answer, nil
 }
 
-// get makes one request. It goes to the transport and not to an http.Client, so
-// that no redirect is followed: the credentials are for this kubelet only.
-func (c *Client) get(ctx context.Context, node, url string, want resource, buf []byte) (Answer, *Error) {
-	sent, connected := c.clock.Now(), false
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn: func(httptrace.GotConnInfo) { sent, connected = c.clock.Now(), true },
-	})
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return Answer{}, &Error{Reason: ReasonNoAddress, Node: node, URL: url, Err: err}
+// renew closes the connections that are idle, and has the others closed as soon as
+// they are.
+func (c *Client) renew() {
+	c.getter.renew()
+	for _, e := range c.all() {
+		e.dropIdle()
 	}
-	req.Header.Set("Accept", want.accept)
-	resp, err := c.transport.RoundTrip(req)
-	if err != nil {
-		return Answer{}, &Error{Reason: requestReason(err), Node: node, URL: url, Err: c.explain(err, connected)}
-	}
-	defer resp.Body.Close()
-
-	format, reason, err := checkResponse(resp, want)
-	if err != nil {
-		return Answer{}, &Error{Reason: reason, Node: node, URL: url, Err: err}
-	}
-	body, reason, err := readBody(resp.Body, buf)
-	if err != nil {
-		return Answer{}, &Error{Reason: reason, Node: node, URL: url, Err: c.explain(err, connected)}
-	}
-	return Answer{Format: format, Body: body, RequestTime: sent}, nil
 }
 
-// explain adds to an error of the transport what it does not say itself.
-func (c *Client) explain(err error, connected bool) error {
-	if isTimeout(err) {
-		phase := "no connection in time"
-		if connected {
-			phase = "no complete answer in time"
-		}
-		return fmt.Errorf("%s: %w; --kubelet-request-timeout is %s", phase, err, c.config.Timeout)
-	}
-	return explainCertificate(err)
+func (c *Client) add(e *Endpoint) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.endpoints[e] = struct{}{}
+}
+
+func (c *Client) remove(e *Endpoint) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.endpoints, e)
+}
+
+func (c *Client) all() []*Endpoint {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Collect(maps.Keys(c.endpoints))
 }
 
 // Close closes the connections that are idle, and the others as soon as they
 // are. The Client is not to be used afterwards.
 func (c *Client) Close() {
-	c.connections.close()
+	for _, e := range c.all() {
+		e.Close()
+	}
+	c.getter.close()
 }

@@ -144,7 +144,7 @@ func newFetcher(t *testing.T, c Config) *fetcher {
 }
 
 func (f *fetcher) fetch() (Answer, error) {
-	return f.Fetch(context.Background(), f.endpoint, nil)
+	return f.Fetch(context.Background(), f.endpoint)
 }
 
 // fails fetches and expects an error with the reason, whose text has all of
@@ -289,19 +289,21 @@ func TestRequestTimeIsAfterDialling(t *testing.T) {
 	}
 }
 
-func TestBufferIsReused(t *testing.T) {
-	body := strings.Repeat("x", 3000)
-	f := newFetcher(t, newKubelet(t, answer(textType, body), nil).config(t))
+func TestBodyIsValidUntilReleased(t *testing.T) {
+	bodies := []string{strings.Repeat("x", 3000), strings.Repeat("y", 2000)}
+	asked := 0
+	f := newFetcher(t, newKubelet(t, func(w http.ResponseWriter, r *http.Request) {
+		answer(textType, bodies[asked%2])(w, r)
+		asked++
+	}, nil).config(t))
 	first := f.succeeds(t)
-	if string(first.Body) != body {
-		t.Fatalf("got %d bytes", len(first.Body))
+	second := f.succeeds(t)
+	if string(first.Body) != bodies[0] || string(second.Body) != bodies[1] {
+		t.Errorf("got %.20q and %.20q", first.Body, second.Body)
 	}
-	second, err := f.Fetch(context.Background(), f.endpoint, first.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(second.Body) != body || &second.Body[0] != &first.Body[0] {
-		t.Error("the second fetch did not use the buffer of the first")
+	first.Release()
+	if third := f.succeeds(t); string(third.Body) != bodies[0] || string(second.Body) != bodies[1] {
+		t.Errorf("got %.20q, and what was not released is %.20q", third.Body, second.Body)
 	}
 }
 
@@ -596,7 +598,7 @@ func TestCanceled(t *testing.T) {
 		hang(r)
 	}, nil)
 	f := newFetcher(t, k.config(t))
-	_, err := f.Fetch(ctx, f.endpoint, nil)
+	_, err := f.Fetch(ctx, f.endpoint)
 	expectError(t, err, ReasonCanceled)
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("%v does not unwrap to context.Canceled", err)
@@ -613,7 +615,7 @@ func TestCanceledInBody(t *testing.T) {
 		hang(r)
 	}, nil)
 	f := newFetcher(t, k.config(t))
-	_, err := f.Fetch(ctx, f.endpoint, nil)
+	_, err := f.Fetch(ctx, f.endpoint)
 	expectError(t, err, ReasonCanceled)
 }
 
@@ -621,7 +623,7 @@ func TestCanceledInBody(t *testing.T) {
 // so that only the setting can be tested.
 func TestProxy(t *testing.T) {
 	f := newFetcher(t, testConfig(1))
-	if f.connections.newTransport().Proxy != nil {
+	if _, ok := f.getter.(*direct); !ok {
 		t.Error("a proxy is used though none is configured")
 	}
 	var connects []string
@@ -650,7 +652,7 @@ func TestConcurrentFetches(t *testing.T) {
 				return
 			}
 			f.clock.SetTime(f.clock.Now().Add(refreshInterval))
-			if _, err := f.Fetch(context.Background(), endpoint, nil); err != nil {
+			if _, err := f.Fetch(context.Background(), endpoint); err != nil {
 				t.Error(err)
 			}
 		})

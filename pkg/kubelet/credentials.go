@@ -77,27 +77,27 @@ func newCredentials(config *transport.Config, clock clock.PassiveClock) (*creden
 	return c, nil
 }
 
-// refresh reads the files again if that is due, and calls changed if new
-// connections are needed to use what was read.
-func (c *credentials) refresh(changed func()) {
+// refresh reads the files again if that is due, and tells whether new connections
+// are needed to use what was read.
+func (c *credentials) refresh() (changed bool) {
 	if !c.refreshing.TryLock() {
-		return
+		return false
 	}
 	defer c.refreshing.Unlock()
 	now := c.clock.Now()
 	if now.Sub(c.refreshed) < refreshInterval {
-		return
+		return false
 	}
 	c.refreshed = now
-	tlsChanged, err := c.readTLS()
+	changed, err := c.readTLS()
 	if c.token != nil {
 		err = utilerrors.NewAggregate([]error{err, c.token.read()})
 	}
 	c.report(err)
-	if tlsChanged {
+	if changed {
 		klog.InfoS("The CA or client certificate for kubelets has changed; connecting anew")
-		changed()
 	}
+	return changed
 }
 
 // report logs a failure when it begins or changes, and when it ends.

@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 )
@@ -26,19 +28,32 @@ const (
 )
 
 // Endpoint is where one node's stats are read. It remembers from fetch to fetch
-// whether the kubelet knows the first path. Fetches of one Endpoint must not
-// run at the same time.
+// whether the kubelet knows the first path, and keeps the connection. Fetches of
+// one Endpoint must not run at the same time.
 type Endpoint struct {
-	node       string
-	metricsURL string
-	summaryURL string
+	client  *Client
+	node    string
+	host    string // address and port
+	metrics location
+	summary location
 	// metricsAfter is when the first path is asked again; zero while it is in
 	// use.
 	metricsAfter time.Time
+
+	mu     sync.Mutex
+	idle   *connection // nil while it is in use, or there is none
+	closed bool
+}
+
+// location is something to ask a kubelet for.
+type location struct {
+	url string
+	// requestLine is that of HTTP/1.1, with the header Host after it.
+	requestLine string
 }
 
 // Endpoint chooses the node's address, port and path. The error is an *Error
-// with ReasonNoAddress or ReasonInvalidPath.
+// with ReasonNoAddress or ReasonInvalidPath. An Endpoint has to be closed.
 func (c *Client) Endpoint(n Node) (*Endpoint, error) {
 	address, err := chooseAddress(n.Addresses, c.config.AddressTypes)
 	if err != nil {
@@ -48,11 +63,82 @@ func (c *Client) Endpoint(n Node) (*Endpoint, error) {
 	if err != nil {
 		return nil, &Error{Reason: ReasonInvalidPath, Node: n.Name, Err: err}
 	}
-	base := url.URL{Scheme: c.scheme(), Host: net.JoinHostPort(address, strconv.Itoa(c.port(n)))}
-	metrics, summary := base, base
-	metrics.Path = path
-	summary.Path, summary.RawQuery = summaryPath, summaryQuery
-	return &Endpoint{node: n.Name, metricsURL: metrics.String(), summaryURL: summary.String()}, nil
+	e := &Endpoint{client: c, node: n.Name, host: net.JoinHostPort(address, strconv.Itoa(c.port(n)))}
+	base := url.URL{Scheme: c.scheme(), Host: e.host}
+	if err := e.metrics.set(base, url.URL{Path: path}); err != nil {
+		return nil, &Error{Reason: ReasonNoAddress, Node: n.Name, Err: err}
+	}
+	if err := e.summary.set(base, url.URL{Path: summaryPath, RawQuery: summaryQuery}); err != nil {
+		return nil, &Error{Reason: ReasonNoAddress, Node: n.Name, Err: err}
+	}
+	c.add(e)
+	return e, nil
+}
+
+// set fills in the location. net/http says what a request for it looks like.
+func (l *location) set(base, u url.URL) error {
+	u.Scheme, u.Host = base.Scheme, base.Host
+	l.url = u.String()
+	req, err := http.NewRequest(http.MethodGet, l.url, nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("User-Agent", "") // that is one of the other headers
+	var text strings.Builder
+	if err := req.Write(&text); err != nil {
+		return err
+	}
+	l.requestLine = strings.TrimSuffix(text.String(), "\r\n")
+	return nil
+}
+
+// Close closes the connection, once it is idle. It may be called more than once.
+func (e *Endpoint) Close() {
+	if e.client != nil {
+		e.client.remove(e)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.closed = true
+	e.drop()
+}
+
+// take returns the idle connection, nil if there is none that was made with the
+// credentials of a generation.
+func (e *Endpoint) take(generation uint64) *connection {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.idle != nil && e.idle.generation != generation {
+		e.drop()
+	}
+	conn := e.idle
+	e.idle = nil
+	return conn
+}
+
+// put keeps a connection for the next request, or closes it if it is not sound.
+func (e *Endpoint) put(conn *connection) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.idle = conn
+	if e.closed || !conn.sound {
+		e.drop()
+	}
+}
+
+// dropIdle closes a connection that is not in use.
+func (e *Endpoint) dropIdle() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.drop()
+}
+
+// drop is dropIdle with the lock held.
+func (e *Endpoint) drop() {
+	if e.idle != nil {
+		e.idle.close()
+		e.idle = nil
+	}
 }
 
 func (c *Client) scheme() string {

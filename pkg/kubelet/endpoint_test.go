@@ -56,12 +56,12 @@ func TestEndpointURL(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if e.metricsURL != tc.want {
-				t.Errorf("got %s, want %s", e.metricsURL, tc.want)
+			if e.metrics.url != tc.want {
+				t.Errorf("got %s, want %s", e.metrics.url, tc.want)
 			}
 			base := tc.want[:strings.Index(tc.want, ":10250")+len(":10250")]
-			if tc.node.Port == 0 && e.summaryURL != base+"/stats/summary?only_cpu_and_memory=true" {
-				t.Errorf("summary is %s", e.summaryURL)
+			if tc.node.Port == 0 && e.summary.url != base+"/stats/summary?only_cpu_and_memory=true" {
+				t.Errorf("summary is %s", e.summary.url)
 			}
 		})
 	}

@@ -63,9 +63,10 @@ func (n Node) Equal(o Node) bool {
 // Answer is the body of a successful fetch.
 type Answer struct {
 	Format exposition.Format
-	// Body is the buffer that was passed to Fetch, grown if it was too small.
-	// Pass it to a later Fetch to use it again; it is valid until then.
+	// Body is valid until Release is called.
 	Body []byte
 	// RequestTime is when a connection was ready and the request was sent.
 	RequestTime time.Time
+
+	buf *[]byte // of Body
 }

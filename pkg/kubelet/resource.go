@@ -3,7 +3,11 @@
 
 package kubelet
 
-import "github.com/kubemeter/metrics-server/pkg/exposition"
+import (
+	"sync/atomic"
+
+	"github.com/kubemeter/metrics-server/pkg/exposition"
+)
 
 // resource is something that a kubelet serves.
 type resource struct {
@@ -11,11 +15,19 @@ type resource struct {
 	accept string
 	// format tells the format of an answer from its Content-Type.
 	format func(media string, params map[string]string) (exposition.Format, bool)
+	// known is the last Content-Type that was accepted: nearly all kubelets of a
+	// cluster answer with the same.
+	known atomic.Pointer[knownType]
+}
+
+type knownType struct {
+	contentType string
+	format      exposition.Format
 }
 
 // metricsResource is asked for in the delimited protobuf format, which is the
 // cheaper one to decode, and as text from a kubelet that does not speak it.
-var metricsResource = resource{
+var metricsResource = &resource{
 	accept: "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited," +
 		"text/plain;version=0.0.4;q=0.5",
 	format: metricsFormat,
@@ -33,7 +45,7 @@ func metricsFormat(media string, params map[string]string) (exposition.Format, b
 }
 
 // summaryResource is /stats/summary, which is JSON only.
-var summaryResource = resource{
+var summaryResource = &resource{
 	accept: "application/json",
 	format: func(media string, _ map[string]string) (exposition.Format, bool) {
 		return exposition.Summary, media == "application/json"

@@ -3,17 +3,32 @@
 
 package scrape
 
-import "container/heap"
+import (
+	"container/heap"
+	"slices"
+)
 
 // lane is a queue of nodes by when they are due, and a number of places for
 // scrapes that run at the same time. Guarded by Pool.mu.
 type lane struct {
-	queue  byDue
-	places int
-	busy   int
+	queue   byDue
+	places  int
+	running []*target
 }
 
-func (l *lane) hasPlace() bool { return l.busy < l.places }
+func (l *lane) hasPlace() bool { return len(l.running) < l.places }
+
+// enter takes a place.
+func (l *lane) enter(t *target) {
+	t.lane = l
+	l.running = append(l.running, t)
+}
+
+// leave gives the place back.
+func (l *lane) leave(t *target) {
+	i := slices.Index(l.running, t)
+	l.running = slices.Delete(l.running, i, i+1)
+}
 
 // first returns the node that is due first, nil if none waits.
 func (l *lane) first() *target {

@@ -5,7 +5,6 @@ package scrape
 
 import (
 	"errors"
-	"strconv"
 	"time"
 
 	"k8s.io/component-base/metrics"
@@ -28,6 +27,11 @@ type Metrics struct {
 	decodeErrors *metrics.CounterVec
 	rejected     *metrics.CounterVec
 	received     *metrics.Counter
+
+	// What counts the usual case, and needs no label.
+	durationOfAny             metrics.ObserverMetric
+	lastOfAny                 metrics.GaugeMetric
+	requestSuccess, succeeded metrics.CounterMetric
 }
 
 // NewMetrics makes and registers the metrics. perNode adds the label node to
@@ -88,7 +92,11 @@ func NewMetrics(register func(metrics.Registerable) error, resolution time.Durat
 	}
 	// What has not happened yet is 0, not absent, so that rates and alerts work
 	// from the first time on; reasons of failed scrapes appear as they occur.
-	m.results.WithLabelValues("success", "")
+	m.succeeded = m.results.WithLabelValues("success", "")
+	m.requestSuccess = m.requestTotal.WithLabelValues("true")
+	if !perNode {
+		m.durationOfAny, m.lastOfAny = m.requestDuration.WithLabelValues(), m.lastRequestTime.WithLabelValues()
+	}
 	for _, success := range []string{"true", "false"} {
 		m.requestTotal.WithLabelValues(success)
 	}
@@ -106,25 +114,25 @@ func tickBuckets(resolution time.Duration) []float64 {
 	return metrics.ExponentialBucketsRange(0.005, 2*resolution.Seconds(), 16)
 }
 
-func (m *Metrics) nodeLabel(node string) []string {
-	if m.perNode {
-		return []string{node}
-	}
-	return nil
-}
-
 // requested counts a request to a kubelet.
 func (m *Metrics) requested(node string, began, ended time.Time, err error) {
-	label := m.nodeLabel(node)
-	m.requestDuration.WithLabelValues(label...).Observe(ended.Sub(began).Seconds())
-	m.lastRequestTime.WithLabelValues(label...).Set(float64(ended.Unix()))
-	m.requestTotal.WithLabelValues(strconv.FormatBool(err == nil)).Inc()
+	duration, last := m.durationOfAny, m.lastOfAny
+	if m.perNode {
+		duration, last = m.requestDuration.WithLabelValues(node), m.lastRequestTime.WithLabelValues(node)
+	}
+	duration.Observe(ended.Sub(began).Seconds())
+	last.Set(float64(ended.Unix()))
+	if err == nil {
+		m.requestSuccess.Inc()
+	} else {
+		m.requestTotal.WithLabelValues("false").Inc()
+	}
 }
 
 // scraped counts a scrape that ended.
 func (m *Metrics) scraped(err error) {
 	if err == nil {
-		m.results.WithLabelValues("success", "").Inc()
+		m.succeeded.Inc()
 		return
 	}
 	m.results.WithLabelValues("failure", reasonOf(err)).Inc()

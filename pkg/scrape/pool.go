@@ -23,10 +23,11 @@ import (
 	"github.com/kubemeter/metrics-server/pkg/kubelet"
 )
 
-// Fetcher is what the pool needs of the kubelet client.
+// Fetcher is what the pool needs of the kubelet client. Endpoints are closed when
+// they are not needed any more, perhaps during a Fetch; a Fetch ends with its ctx.
 type Fetcher interface {
 	Endpoint(kubelet.Node) (*kubelet.Endpoint, error)
-	Fetch(ctx context.Context, e *kubelet.Endpoint, buf []byte) (kubelet.Answer, error)
+	Fetch(ctx context.Context, e *kubelet.Endpoint) (kubelet.Answer, error)
 }
 
 // Sink takes what was scraped. The samples are its to read until it returns;
@@ -50,36 +51,50 @@ type Config struct {
 	Workers    int           // places in the lane of the healthy; 0 = chosen from the number of nodes
 }
 
+// maxIdleWorkers is how many goroutines wait for a node to scrape. More begin when
+// more nodes are due, and end.
+const maxIdleWorkers = 64
+
 // Pool scrapes the nodes that it is told of. The healthy have as many places as
 // Config says; with those that hang, at most one scrape of each node is under
 // way. All methods are safe for concurrent use.
+//
+// In the steady state nothing is allocated for a scrape: goroutines, contexts and
+// buffers are those of scrapes before.
 type Pool struct {
 	Config
-	wake    chan struct{} // something to do, or a place is free
-	scratch sync.Pool     // *scratch
-	running sync.WaitGroup
+	ctx      context.Context // of all scrapes
+	cancel   context.CancelFunc
+	wake     chan struct{} // to look again at what is due
+	decoders sync.Pool     // *exposition.Decoder
+	workers  sync.WaitGroup
 
 	mu      sync.Mutex
 	targets map[string]*target
 	healthy lane
 	failing lane // the slow, too
+	idle    []chan<- scrape
+	looks   time.Time // when it is looked next at what is due
 	round   round
 }
 
-// scratch is what one scrape works with.
-type scratch struct {
-	decoder exposition.Decoder
-	body    []byte
+// scrape is what a worker is to do.
+type scrape struct {
+	target   *target
+	endpoint *kubelet.Endpoint
+	err      error // why there is no endpoint
 }
 
 // NewPool returns a pool without nodes.
 func NewPool(c Config) *Pool {
-	return &Pool{
-		Config:  c,
-		wake:    make(chan struct{}, 1),
-		scratch: sync.Pool{New: func() any { return new(scratch) }},
-		targets: make(map[string]*target),
+	p := &Pool{
+		Config:   c,
+		wake:     make(chan struct{}, 1),
+		decoders: sync.Pool{New: func() any { return new(exposition.Decoder) }},
+		targets:  make(map[string]*target),
 	}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	return p
 }
 
 // SetNode has a node scraped from its next phase on, or from where it is now if
@@ -92,13 +107,13 @@ func (p *Pool) SetNode(n kubelet.Node) {
 		return // the endpoint knows more by now than a new one would
 	}
 	if !ok {
-		t = newTarget(n.Name, p.Resolution)
+		t = newTarget(p.ctx, n.Name, p.Resolution)
 		p.targets[n.Name] = t
 		t.due = t.nextPhase(p.Clock.Now())
-		p.healthy.push(t)
 		p.resize()
-		p.notify()
+		p.push(&p.healthy, t)
 	}
+	t.closeEndpoint()
 	t.node = n
 	t.endpoint, t.endpointErr = p.Fetcher.Endpoint(n)
 }
@@ -112,11 +127,11 @@ func (p *Pool) RemoveNode(name string) {
 		return
 	}
 	delete(p.targets, name)
-	if t.cancel != nil {
-		t.cancel()
-	} else {
+	if !t.running {
 		t.lane.remove(t)
 	}
+	t.cancel()
+	t.closeEndpoint()
 	p.resize()
 	p.Metrics.forget(name)
 }
@@ -136,31 +151,44 @@ func (p *Pool) resize() {
 // interval of 15 s.
 func workersFor(nodes int) int { return min(max(nodes/20, 8), 256) }
 
-// Run scrapes until ctx is cancelled and every scrape has ended.
+// Run scrapes until ctx is cancelled and every scrape has ended. It is called once.
 func (p *Pool) Run(ctx context.Context) {
-	defer p.running.Wait()
+	defer p.workers.Wait()
+	defer p.endIdle()
+	defer p.cancel()
+	timer := p.Clock.NewTimer(0)
+	defer timer.Stop()
 	for {
-		next := p.startDue(ctx)
-		timer := p.Clock.NewTimer(next)
 		select {
 		case <-ctx.Done():
-			timer.Stop()
 			return
 		case <-p.wake:
-			timer.Stop()
 		case <-timer.C():
 		}
+		timer.Reset(p.startDue())
 	}
 }
 
-// startDue starts what is due and has a place, and returns how long until the
-// next is due.
-func (p *Pool) startDue(ctx context.Context) time.Duration {
+// endIdle ends the workers that have nothing to do, and has the others end when
+// they have nothing to do any more.
+func (p *Pool) endIdle() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, work := range p.idle {
+		close(work)
+	}
+	p.idle = nil
+}
+
+// startDue starts what is due and has a place, and returns how long until there
+// may be more to do.
+func (p *Pool) startDue() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.Clock.Now()
 	next := p.Resolution
-	for _, l := range []*lane{&p.healthy, &p.failing} {
+	p.giveWay(now)
+	for _, l := range [...]*lane{&p.healthy, &p.failing} {
 		for l.hasPlace() {
 			t := l.first()
 			if t == nil {
@@ -171,107 +199,132 @@ func (p *Pool) startDue(ctx context.Context) time.Duration {
 				break
 			}
 			l.remove(t)
-			p.start(ctx, t, l)
+			p.start(t, l, now)
 		}
 	}
+	if len(p.healthy.running) > 0 {
+		next = min(next, p.healthy.running[0].began.Add(slowAfter).Sub(now))
+	}
+	p.looks = now.Add(next)
 	return next
 }
 
 // start runs one scrape in a lane. The lock is held.
-func (p *Pool) start(ctx context.Context, t *target, l *lane) {
-	ctx, t.cancel = context.WithCancel(ctx)
-	t.lane = l
-	l.busy++
-	endpoint, err := t.endpoint, t.endpointErr
-	p.running.Go(func() {
-		slow := p.Clock.AfterFunc(slowAfter, func() { p.giveWay(t) })
-		if err == nil {
-			err = p.scrape(ctx, t, endpoint)
-		}
-		if err != nil && ctx.Err() == nil {
-			p.Sink.ScrapeFailed(t.name, err)
-		}
-		slow.Stop()
-		p.finish(ctx, t, err)
-	})
-}
-
-// giveWay moves a scrape that takes long out of the lane of the healthy.
-func (p *Pool) giveWay(t *target) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if t.cancel == nil || t.lane == &p.failing {
+func (p *Pool) start(t *target, l *lane, now time.Time) {
+	t.running, t.began = true, now
+	l.enter(t)
+	s := scrape{t, t.endpoint, t.endpointErr}
+	if last := len(p.idle) - 1; last >= 0 {
+		work := p.idle[last]
+		p.idle = p.idle[:last]
+		work <- s
 		return
 	}
-	t.lane.busy--
-	t.lane = &p.failing
-	t.lane.busy++
-	p.notify()
+	p.workers.Go(func() { p.work(s) })
+}
+
+// work scrapes one node after another, as long as there are some.
+func (p *Pool) work(s scrape) {
+	work := make(chan scrape, 1)
+	for more := true; more; {
+		err := s.err
+		if err == nil {
+			err = p.scrape(s.target, s.endpoint)
+		}
+		if err != nil && s.target.ctx.Err() == nil {
+			p.Sink.ScrapeFailed(s.target.name, err)
+		}
+		if !p.finish(s.target, err, work) {
+			return
+		}
+		s, more = <-work
+	}
+}
+
+// giveWay moves scrapes that take long out of the lane of the healthy, in which
+// they are in the order of their start. The lock is held.
+func (p *Pool) giveWay(now time.Time) {
+	for len(p.healthy.running) > 0 {
+		t := p.healthy.running[0]
+		if now.Sub(t.began) < slowAfter {
+			return
+		}
+		p.healthy.leave(t)
+		p.failing.enter(t)
+	}
 }
 
 // scrape asks one kubelet and stores what it answers.
-func (p *Pool) scrape(ctx context.Context, t *target, e *kubelet.Endpoint) error {
+func (p *Pool) scrape(t *target, e *kubelet.Endpoint) error {
 	p.Metrics.inFlight.Inc()
 	defer p.Metrics.inFlight.Dec()
-	s := p.scratch.Get().(*scratch)
-	defer p.scratch.Put(s)
-
 	began := p.Clock.Now()
-	samples, requestTime, err := p.fetch(ctx, t.name, e, s)
-	if ctx.Err() != nil {
-		return ctx.Err()
+	answer, err := p.Fetcher.Fetch(t.ctx, e)
+	if err == nil {
+		defer answer.Release()
+	}
+	decoder := p.decoders.Get().(*exposition.Decoder)
+	defer p.decoders.Put(decoder)
+	var samples *exposition.Samples
+	if err == nil {
+		p.Metrics.received.Add(float64(len(answer.Body)))
+		if samples, err = decoder.Decode(answer.Format, answer.Body, answer.RequestTime); err != nil {
+			err = fmt.Errorf("node %q: the kubelet's answer cannot be read: %w", t.name, err)
+		}
+	}
+	if t.ctx.Err() != nil {
+		return t.ctx.Err()
 	}
 	p.Metrics.requested(t.name, began, p.Clock.Now(), err)
 	if err != nil {
 		return err
 	}
 	p.Metrics.rejectedIn(samples)
-	p.Sink.Put(t.name, samples, requestTime)
+	p.Sink.Put(t.name, samples, answer.RequestTime)
 	return nil
 }
 
-// fetch asks one kubelet and decodes what it answers.
-func (p *Pool) fetch(ctx context.Context, node string, e *kubelet.Endpoint, s *scratch) (*exposition.Samples, time.Time, error) {
-	answer, err := p.Fetcher.Fetch(ctx, e, s.body)
-	if err != nil {
-		return nil, time.Time{}, err
-	}
-	s.body = answer.Body
-	p.Metrics.received.Add(float64(len(answer.Body)))
-	samples, err := s.decoder.Decode(answer.Format, answer.Body, answer.RequestTime)
-	if err != nil {
-		return nil, time.Time{}, fmt.Errorf("node %q: the kubelet's answer cannot be read: %w", node, err)
-	}
-	return samples, answer.RequestTime, nil
-}
-
-// finish frees the place and puts the node back in its queue.
-func (p *Pool) finish(ctx context.Context, t *target, err error) {
+// finish frees the place and puts the node back in its queue. It tells whether the
+// worker is to wait for more work.
+func (p *Pool) finish(t *target, err error, work chan<- scrape) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	cancelled := ctx.Err() != nil
-	t.cancel()
-	t.cancel = nil
-	t.lane.busy--
-	defer p.notify()
+	cancelled := t.ctx.Err() != nil
+	t.running = false
+	if !t.lane.hasPlace() {
+		p.notify() // others may wait for the place
+	}
+	t.lane.leave(t)
 
 	now := p.Clock.Now()
 	p.Metrics.tick(p.round.observe(t.due, now, p.Resolution))
-	if p.targets[t.name] != t { // removed meanwhile
-		if p.targets[t.name] == nil {
-			p.Metrics.forget(t.name)
+	switch p.targets[t.name] {
+	case t:
+		if !cancelled {
+			p.Metrics.scraped(err)
+			t.record(err, now)
 		}
-		return
+		t.due = t.nextDue(now)
+		if t.failures > 0 {
+			p.push(&p.failing, t)
+		} else {
+			p.push(&p.healthy, t)
+		}
+	case nil: // removed meanwhile
+		p.Metrics.forget(t.name)
 	}
-	if !cancelled {
-		p.Metrics.scraped(err)
-		t.record(err, now)
+	if len(p.idle) == maxIdleWorkers || p.ctx.Err() != nil {
+		return false
 	}
-	t.due = t.nextDue(now)
-	if t.failures > 0 {
-		p.failing.push(t)
-	} else {
-		p.healthy.push(t)
+	p.idle = append(p.idle, work)
+	return true
+}
+
+// push queues a node. The lock is held.
+func (p *Pool) push(l *lane, t *target) {
+	l.push(t)
+	if t.due.Before(p.looks) {
+		p.notify()
 	}
 }
 
@@ -293,7 +346,7 @@ func (p *Pool) Timely() error {
 	}
 	if late := p.Clock.Since(t.due); late > p.Resolution*3/2 {
 		err := fmt.Errorf("the scrape of node %q is %s late, with %d of %d places busy (--scrape-workers)",
-			t.name, late.Round(time.Second), p.healthy.busy, p.healthy.places)
+			t.name, late.Round(time.Second), len(p.healthy.running), p.healthy.places)
 		klog.ErrorS(err, "Metric collection is not timely")
 		return err
 	}

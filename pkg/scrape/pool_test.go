@@ -51,7 +51,7 @@ func (k *kubelets) Endpoint(n kubelet.Node) (*kubelet.Endpoint, error) {
 	return e, nil
 }
 
-func (k *kubelets) Fetch(ctx context.Context, e *kubelet.Endpoint, buf []byte) (kubelet.Answer, error) {
+func (k *kubelets) Fetch(ctx context.Context, e *kubelet.Endpoint) (kubelet.Answer, error) {
 	k.mu.Lock()
 	name := k.endpoints[e]
 	k.fetched[name] = append(k.fetched[name], time.Now())
@@ -66,7 +66,7 @@ func (k *kubelets) Fetch(ctx context.Context, e *kubelet.Endpoint, buf []byte) (
 	k.mu.Lock()
 	k.running--
 	k.mu.Unlock()
-	return kubelet.Answer{Format: exposition.Text, Body: append(buf[:0], body...), RequestTime: time.Now()}, err
+	return kubelet.Answer{Format: exposition.Text, Body: []byte(body), RequestTime: time.Now()}, err
 }
 
 // stored is a sink that remembers when what was put.
@@ -195,7 +195,7 @@ func TestEveryNodeIsScrapedOnceAnIntervalInItsOwnPhase(t *testing.T) {
 }
 
 func TestPhaseSurvivesARestart(t *testing.T) {
-	a, b := newTarget("node-7", resolution), newTarget("node-7", resolution)
+	a, b := newTarget(t.Context(), "node-7", resolution), newTarget(t.Context(), "node-7", resolution)
 	if a.phase != b.phase || a.phase >= resolution {
 		t.Errorf("phases %v and %v", a.phase, b.phase)
 	}
@@ -204,7 +204,7 @@ func TestPhaseSurvivesARestart(t *testing.T) {
 // A wall clock that is set back must not move what is due: due times go by the
 // monotonic clock, which a Time shows as m=.
 func TestDueTimesAreMonotonic(t *testing.T) {
-	target := newTarget("node-7", resolution)
+	target := newTarget(t.Context(), "node-7", resolution)
 	for _, now := range []time.Time{time.Now(), time.Now().Add(target.phase)} {
 		next := target.nextPhase(now)
 		if !strings.Contains(next.String(), " m=") {
@@ -271,7 +271,7 @@ func TestPlacesBoundScrapesUnderWay(t *testing.T) {
 func TestPassingFailureIsRetriedInHalfAnInterval(t *testing.T) {
 	run(t, 0, 1, func(t *testing.T, f *fixture) {
 		f.behave(nodeName(0), fails("http_status"))
-		phase := newTarget(nodeName(0), resolution).nextPhase(time.Now())
+		phase := newTarget(t.Context(), nodeName(0), resolution).nextPhase(time.Now())
 		time.Sleep(time.Until(phase) + time.Second)
 		f.behave(nodeName(0), nil)
 		time.Sleep(resolution / 2)
@@ -296,8 +296,8 @@ func TestRemovedNodeIsNotScrapedAgain(t *testing.T) {
 		}
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		if f.healthy.busy != 0 || f.failing.busy != 0 {
-			t.Errorf("%d and %d places are not free", f.healthy.busy, f.failing.busy)
+		if len(f.healthy.running) != 0 || len(f.failing.running) != 0 {
+			t.Errorf("%d and %d places are not free", len(f.healthy.running), len(f.failing.running))
 		}
 	})
 }

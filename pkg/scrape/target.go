@@ -25,23 +25,39 @@ type target struct {
 	endpoint    *kubelet.Endpoint
 	endpointErr error // why there is no endpoint
 
-	due    time.Time
-	index  int                // in the queue
-	lane   *lane              // whose queue it waits in, or whose place it takes
-	cancel context.CancelFunc // nil while it waits
+	ctx    context.Context // until it is removed; never changes
+	cancel context.CancelFunc
+
+	due     time.Time
+	index   int   // in the queue
+	lane    *lane // whose queue it waits in, or whose place it takes
+	running bool  // its scrape is under way
+	began   time.Time
 
 	failures    int // in a row
 	failedSince time.Time
 	reason      string // of the last failure
 }
 
-func newTarget(name string, resolution time.Duration) *target {
+// phaseStep is what phases are multiples of: to start some scrapes at a time costs
+// less than to wake up for each.
+const phaseStep = 50 * time.Millisecond
+
+func newTarget(ctx context.Context, name string, resolution time.Duration) *target {
 	h := fnv.New64a()
 	h.Write([]byte(name))
-	return &target{
+	t := &target{
 		name:       name,
-		phase:      time.Duration(h.Sum64() % uint64(resolution)),
+		phase:      time.Duration(h.Sum64() % uint64(resolution)).Truncate(phaseStep),
 		resolution: resolution,
+	}
+	t.ctx, t.cancel = context.WithCancel(ctx)
+	return t
+}
+
+func (t *target) closeEndpoint() {
+	if t.endpoint != nil {
+		t.endpoint.Close()
 	}
 }
 
