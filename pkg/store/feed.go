@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sort"
 	"sync"
+	"sync/atomic"
 )
 
 const (
@@ -37,8 +38,8 @@ type Value interface {
 type object[V Value] interface {
 	key() Key
 	// read returns what is served now, and false if nothing is or the query
-	// does not match. It takes the object's lock.
-	read(*Query) (V, bool)
+	// does not match. It takes the object's lock. The room may be nil.
+	read(*Query, *room) (V, bool)
 }
 
 // times says when an object changed.
@@ -70,16 +71,19 @@ type feed[V Value] struct {
 type change[V Value] struct {
 	revision uint64
 	object   object[V]
-	// left is set when the object was served before and is not, or not with the
-	// same attributes, after.
-	left *departure[V]
+	// turn is set when the object came to be served, or went, or has other
+	// attributes than before.
+	turn *turn[V]
 }
 
-// departure is what an object was, and what it became.
-type departure[V Value] struct {
-	old    V // with the revision of the change
-	served bool
-	now    attributes // if it is served
+// turn is what such a change means to watchers that catch up.
+type turn[V Value] struct {
+	old *V // what was served before, with the revision of the change; nil for nothing
+	is  bool
+	now attributes // if it is served after
+	// last is what was served last before the turn after this one, nil if there was
+	// none, or nothing is served.
+	last atomic.Pointer[V]
 }
 
 func newFeed[V Value](r *revisions) *feed[V] {
@@ -111,7 +115,11 @@ func (f *feed[V]) revise(o object[V], before times, t *transition) (after times,
 	if t.was && !t.is {
 		f.served--
 	}
-	f.remember(change[V]{revision: after.revision, object: o})
+	c := change[V]{revision: after.revision, object: o}
+	if !t.sameAttributes() {
+		c.turn = &turn[V]{is: t.is, now: t.now}
+	}
+	f.remember(c)
 	f.concerned = f.watchers.find(f.concerned[:0], o.key(), t)
 	return after, t.leaves() || len(f.concerned) > 0
 }
@@ -134,11 +142,20 @@ func (f *feed[V]) remember(c change[V]) {
 // at returns a change of the history, counted from the oldest.
 func (f *feed[V]) at(i int) *change[V] { return &f.history[(f.oldest+i)%len(f.history)] }
 
+// after returns the place of the oldest change after a revision.
+func (f *feed[V]) after(revision uint64) int {
+	return sort.Search(len(f.history), func(i int) bool { return f.at(i).revision > revision })
+}
+
 // publish hands on the change that revise has just numbered: old is what was
 // served before it and now what is served, nil for nothing. The lock is held.
 func (f *feed[V]) publish(t *transition, old, now *V) {
 	if t.leaves() {
-		f.at(len(f.history) - 1).left = &departure[V]{old: *old, served: t.is, now: t.now}
+		f.at(len(f.history) - 1).turn.old = old
+		since := (*old).times().since
+		if i := f.after(since - 1); f.at(i).revision == since {
+			f.at(i).turn.last.Store(old)
+		}
 	}
 	var events [Deleted + 1]*Event[V] // by type: one for all who get it
 	for _, c := range f.concerned {
@@ -159,7 +176,7 @@ func (f *feed[V]) publish(t *transition, old, now *V) {
 // since returns at most n changes after a revision, oldest first, and false if
 // some are forgotten. The lock is held.
 func (f *feed[V]) since(revision uint64, n int) ([]change[V], bool) {
-	first := sort.Search(len(f.history), func(i int) bool { return f.at(i).revision > revision })
+	first := f.after(revision)
 	changes := make([]change[V], min(n, len(f.history)-first))
 	for i := range changes {
 		changes[i] = *f.at(first + i)
@@ -173,6 +190,16 @@ func (f *feed[V]) revision() uint64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.revisions.newest.Load()
+}
+
+// size is how many objects a list of all has. A limit of 0 is none.
+func (f *feed[V]) size(limit int) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if limit > 0 {
+		return min(limit, f.served)
+	}
+	return f.served
 }
 
 // List is what a query finds, ordered by key.
@@ -195,7 +222,7 @@ type walker[V Value] func(*Query) iter.Seq[object[V]]
 func (f *feed[V]) list(q *Query, walk walker[V]) List[V] {
 	for try := 0; ; try++ {
 		from := f.revision()
-		l := scan(q, walk)
+		l := f.scan(q, walk)
 		if f.settle(&l, q, from, nil) {
 			return l
 		}
@@ -210,9 +237,13 @@ func (f *feed[V]) list(q *Query, walk walker[V]) List[V] {
 	}
 }
 
-func scan[V Value](q *Query, walk walker[V]) (l List[V]) {
+func (f *feed[V]) scan(q *Query, walk walker[V]) (l List[V]) {
+	if q.matchesAll() { // a list that grows would be copied again and again
+		l.Items = make([]V, 0, f.size(q.Limit))
+	}
+	var room room
 	for o := range walk(q) {
-		v, ok := o.read(q)
+		v, ok := o.read(q, &room)
 		if !ok {
 			continue
 		}
@@ -258,7 +289,7 @@ func (l *List[V]) reread(changes []change[V], q *Query) {
 		if q.After != (Key{}) && key.Compare(q.After) <= 0 || l.More && key.Compare(l.Last) > 0 {
 			continue // of another page
 		}
-		if v, ok := c.object.read(q); ok {
+		if v, ok := c.object.read(q, nil); ok {
 			fresh[key] = &v
 		} else {
 			fresh[key] = nil

@@ -231,6 +231,8 @@ func (m *model[V]) step(t *testing.T, w *world) {
 		switch {
 		case (fw.syncing || fw.replaying) && chance(w.rng, 70):
 			events, err = fw.next()
+		case !fw.syncing && chance(w.rng, 20):
+			err = fw.breakOff(w.rng, m.watch)
 		case chance(w.rng, 50):
 			events, err = fw.take()
 			if d := difference(fw.state(), filter(fw.query, all.Items)); d != "" && err == nil {
@@ -561,13 +563,14 @@ func TestListsShowOneRevision(t *testing.T) {
 	rng := random(t)
 	generator := func() *rand.Rand { return rand.New(rand.NewPCG(rng.Uint64(), 0)) }
 	var writers, readers sync.WaitGroup
-	stop := make(chan struct{})
+	stop, begin := make(chan struct{}), make(chan struct{}) // written is once all is recorded
 
 	// All in all there are fewer changes than may wait for a watcher: so none
 	// falls behind, however seldom it gets a turn.
 	for range 2 {
 		rng := generator()
 		writers.Go(func() {
+			<-begin
 			for range 55 {
 				n := rng.IntN(nodes)
 				if rng.IntN(100) == 0 {
@@ -579,6 +582,7 @@ func TestListsShowOneRevision(t *testing.T) {
 	}
 	metadata := generator()
 	writers.Go(func() {
+		<-begin
 		for i := range 1500 {
 			m := b.metadata(metadata.IntN(nodes), metadata.IntN(pods), metadata.IntN(3))
 			switch metadata.IntN(10) {
@@ -593,6 +597,7 @@ func TestListsShowOneRevision(t *testing.T) {
 	})
 	inventory := generator()
 	writers.Go(func() {
+		<-begin
 		for range 75 {
 			n := inventory.IntN(nodes)
 			if inventory.IntN(10) == 0 {
@@ -641,6 +646,7 @@ func TestListsShowOneRevision(t *testing.T) {
 	}}
 	readers.Go(func() { nodeReader.run(stop) })
 
+	close(begin)
 	writers.Wait()
 	close(stop)
 	readers.Wait()
@@ -875,7 +881,7 @@ func TestPageIsSettled(t *testing.T) {
 	} {
 		q := Query{Namespace: "ns", Limit: step.limit, After: Key{"ns", step.after}}
 		from := f.Revision()
-		l := scan(&q, f.walkPods)
+		l := f.pods.scan(&q, f.walkPods)
 		step.do()
 		if !f.pods.settle(&l, &q, from, nil) {
 			t.Fatal("the changes are forgotten")
@@ -899,7 +905,7 @@ func TestSettleWithoutHistory(t *testing.T) {
 	f := running(t)
 	from := f.Revision()
 	q := Query{}
-	l := scan(&q, f.walkPods)
+	l := f.pods.scan(&q, f.walkPods)
 	for i := range minHistory + 1 {
 		f.relabel(map[string]string{"i": fmt.Sprint(i)})
 	}
@@ -917,12 +923,12 @@ type meddler struct {
 	do func()
 }
 
-func (m *meddler) read(q *Query) (PodUsage, bool) {
+func (m *meddler) read(q *Query, room *room) (PodUsage, bool) {
 	if m.do != nil {
 		m.do()
 		m.do = nil
 	}
-	return m.pod.read(q)
+	return m.pod.read(q, room)
 }
 
 // A list gives up settling when it has failed to a few times: nobody can watch

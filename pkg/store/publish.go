@@ -51,11 +51,11 @@ func (s *Store) publishPod(p *pod, before podBefore, e epoch) {
 	if publish {
 		var old, now *PodUsage
 		if t.was {
-			u := p.usage(p.shard.before, t.old, times{after.revision, p.since})
+			u := p.usage(p.shard.before, t.old, times{after.revision, p.since}, nil)
 			old = &u
 		}
 		if t.is {
-			u := p.usage(p.from.containers, t.now, after)
+			u := p.usage(p.from.containers, t.now, after, nil)
 			now = &u
 		}
 		f.publish(&t, old, now)

@@ -151,6 +151,11 @@ func (q *Query) matches(k Key, a attributes) bool {
 	return !q.selectsLabels() || q.Labels.Matches(labels.Set(a.labels.all()))
 }
 
+// matchesAll tells whether there is nothing that does not match.
+func (q *Query) matchesAll() bool {
+	return q.Namespace == "" && !q.selectsLabels() && (q.Fields == nil || q.Fields.Empty())
+}
+
 func (q *Query) selectsLabels() bool { return q.Labels != nil && !q.Labels.Empty() }
 
 // exactly returns the value that a field must have, "" if it is free.
@@ -260,17 +265,17 @@ func (s *Store) pod(k Key) (PodUsage, withholding) {
 	if p.from == nil {
 		return PodUsage{}, p.withholding(s.epoch())
 	}
-	return p.usage(p.from.containers, p.attributes(), p.times), withholding{}
+	return p.usage(p.from.containers, p.attributes(), p.times, nil), withholding{}
 }
 
 // read implements object.
-func (p *pod) read(q *Query) (PodUsage, bool) {
+func (p *pod) read(q *Query, room *room) (PodUsage, bool) {
 	p.shard.mu.RLock()
 	defer p.shard.mu.RUnlock()
 	if p.from == nil || !q.matches(p.key(), p.attributes()) {
 		return PodUsage{}, false
 	}
-	return p.usage(p.from.containers, p.attributes(), p.times), true
+	return p.usage(p.from.containers, p.attributes(), p.times, room), true
 }
 
 // withheldNow says why a pod is not served. Served it may be again with the next
@@ -335,10 +340,10 @@ func (r *report) earliest() int64 {
 }
 
 // usage makes what is served of containers that serve has passed.
-func (p *pod) usage(containers []container, a attributes, t times) PodUsage {
+func (p *pod) usage(containers []container, a attributes, t times, room *room) PodUsage {
 	u := PodUsage{
 		Namespace: p.namespace(), Name: p.name, selectable: a, changed: t,
-		Containers: make([]ContainerUsage, 0, len(containers)),
+		Containers: room.take(len(containers)),
 	}
 	var earliest *usage
 	for i := range containers {
@@ -353,6 +358,29 @@ func (p *pod) usage(containers []container, a attributes, t times) PodUsage {
 	}
 	u.Timestamp, u.Window = earliest.timestamp(), earliest.window()
 	return u
+}
+
+// room is where the containers of a list's pods are: some hundred pods share one
+// piece of memory. A nil room makes one for each pod.
+type room struct {
+	free []ContainerUsage
+	size int // of the piece
+}
+
+// maxRoom is how many containers a piece has at most.
+const maxRoom = 1024
+
+func (r *room) take(n int) []ContainerUsage {
+	if r == nil {
+		return make([]ContainerUsage, 0, n)
+	}
+	if len(r.free) < n {
+		r.size = min(max(2*r.size, 8), maxRoom)
+		r.free = make([]ContainerUsage, max(n, r.size))
+	}
+	taken := r.free[:0:n]
+	r.free = r.free[n:]
+	return taken
 }
 
 // Nodes returns the nodes that match and are served.
@@ -416,7 +444,7 @@ func (n *node) withheldNow(e epoch) Reason { return cmp.Or(n.withheld(e), Stale)
 func (n *node) key() Key { return Key{Name: n.name} }
 
 // read implements object.
-func (n *node) read(q *Query) (NodeUsage, bool) {
+func (n *node) read(q *Query, _ *room) (NodeUsage, bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if !n.public || !q.matches(n.key(), attributes{labels: n.labels}) {

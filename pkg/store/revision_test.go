@@ -36,7 +36,9 @@ func TestIssued(t *testing.T) {
 		{"the newest", first + 3*revisionStep, true},
 		{"the next", first + 4*revisionStep, false},
 		{"one less", first + 3*revisionStep - 1, false},
-		{"one more", first + 1, false},
+		{"told later", first + 1, true},
+		{"the newest, told later", first + 3*revisionStep + 1, true},
+		{"two more", first + 2, false},
 		{"another residue", (first + 2*revisionStep) ^ 1<<15, false},
 		{"the greatest", math.MaxUint64, false},
 	}

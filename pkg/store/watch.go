@@ -126,45 +126,53 @@ func (w *Watcher[V]) Next() ([]*Event[V], uint64, error) {
 	return w.take(), f.revisions.newest.Load(), w.ended
 }
 
-// tell makes events of changes that the history remembers. Of an object that has
-// changed again since, its later change tells; so each is told in its newest state,
-// but for what it was when it left.
+// tell makes events of changes that the history remembers. Of what a client has,
+// only the last change is told. What it has not is told when it came, with the newest
+// sample since, and again by its last change: so a client that goes on from any
+// revision that it has seen has all that there was at that revision.
 func (w *Watcher[V]) tell(changes []change[V]) (events []*Event[V]) {
 	r := w.replay
-	knows := func(v V) bool {
-		known, changed := r.known[v.Key()]
-		return known || !changed && v.times().since <= r.start
-	}
 	for _, c := range changes {
 		r.at = c.revision
-		if left := c.left; left != nil {
-			key := left.old.Key()
-			matched := w.query.matches(key, left.old.attributes())
-			known := matched && knows(left.old)
-			gone := !left.served || !w.query.matches(key, left.now)
-			if matched && gone {
-				if !known {
-					// It came after the start, and may have been on a later page
-					// of the list that began there.
-					events = append(events, &Event[V]{Added, revised(left.old, c.revision-revisionStep)})
-				}
-				events = append(events, &Event[V]{Deleted, left.old})
+		key := c.object.key()
+		if t := c.turn; t != nil && t.old != nil {
+			known := w.query.matches(key, (*t.old).attributes()) && r.knows(key, (*t.old).times())
+			if known && !(t.is && w.query.matches(key, t.now)) {
+				events = append(events, &Event[V]{Deleted, *t.old})
 				known = false
 			}
 			r.known[key] = known
 		}
-		v, ok := c.object.read(&w.query)
-		if !ok || v.times().revision != c.revision {
-			continue
+		v, ok := c.object.read(&w.query, nil)
+		switch {
+		case ok && v.times().revision == c.revision:
+		case c.turn == nil || r.known[key]:
+			continue // a later change tells
+		case !ok || v.times().since != c.revision:
+			last := c.turn.last.Load() // it has turned again
+			if last == nil || !w.query.matches(key, (*last).attributes()) {
+				continue
+			}
+			v = revised(*last, later(c.revision))
+		default:
+			v = revised(v, later(c.revision))
 		}
 		e := &Event[V]{Added, v}
-		if knows(v) {
+		if r.knows(key, v.times()) {
 			e.Type = Modified
 		}
-		r.known[v.Key()] = true
+		r.at = v.times().revision
+		r.known[key] = true
 		events = append(events, e)
 	}
 	return events
+}
+
+// knows tells whether the client has an object whose attributes are as at some
+// times.
+func (r *replay) knows(k Key, t times) bool {
+	known, changed := r.known[k]
+	return known || !changed && t.since <= r.start
 }
 
 func (w *Watcher[V]) isPaging() bool {
@@ -187,7 +195,7 @@ func (w *Watcher[V]) page() (events []*Event[V], upTo uint64, err error) {
 	q := w.query // read without the lock, for only page changes it
 	for {
 		from := w.feed.revision()
-		l := scan(&q, w.walk)
+		l := w.feed.scan(&q, w.walk)
 		if w.feed.settle(&l, &q, from, func() {
 			if err = w.ended; err != nil {
 				return

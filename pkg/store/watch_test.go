@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"reflect"
 	"slices"
 	"strings"
@@ -119,6 +120,28 @@ func (fw *follower[V]) next() ([]*Event[V], error) {
 	return events, nil
 }
 
+// breakOff takes some of the events that there are, as a client whose connection
+// breaks, and goes on with another watch from the last.
+func (fw *follower[V]) breakOff(rng *rand.Rand, watch func(Query, Start) (*Watcher[V], error)) error {
+	events, upTo, err := fw.w.Next()
+	if err != nil {
+		return err
+	}
+	for _, e := range events[:rng.IntN(len(events)+1)] {
+		if err := fw.apply(e, upTo); err != nil {
+			return err
+		}
+	}
+	fw.w.Stop()
+	w, err := watch(fw.query, Start{Revision: fw.upTo})
+	if err != nil {
+		return err
+	}
+	w.query.Limit = fw.w.query.Limit
+	fw.w, fw.replaying = w, true
+	return nil
+}
+
 // apply takes in an event that came with a revision, 0 while pages are missing.
 func (fw *follower[V]) apply(e *Event[V], upTo uint64) error {
 	if e.Type == Synced {
@@ -138,7 +161,6 @@ func (fw *follower[V]) apply(e *Event[V], upTo uint64) error {
 		return fmt.Errorf("%v is unknown, but modified or deleted", key)
 	case isKnown && revision <= known.times().revision:
 		return fmt.Errorf("%v: revision %d after %d", key, revision, known.times().revision)
-	case revision == fw.upTo && fw.replaying && e.Type == Added: // what has left again at the next
 	case !fw.syncing && (revision <= fw.upTo || revision > upTo):
 		return fmt.Errorf("%v: revision %d is not in (%d, %d]", key, revision, fw.upTo, upTo)
 	case !selects(fw.query, v):
@@ -632,7 +654,7 @@ func TestWatchFromARevision(t *testing.T) {
 		{"new samples", "", nil, []func(*fixture){scrape(30, 45)}, []string{"Modified ns/p n1 45s app=web"}},
 		{"labels, both match", "", nil, []func(*fixture){label(db)}, []string{"Modified ns/p n1 15s app=db"}},
 		{"labels and samples", "", nil, []func(*fixture){scrape(30), label(db), scrape(45)}, []string{"Modified ns/p n1 45s app=db"}},
-		{"begins to match", "app=db", nil, []func(*fixture){label(db), scrape(30)}, []string{"Added ns/p n1 30s app=db"}},
+		{"begins to match", "app=db", nil, []func(*fixture){label(db), scrape(30)}, []string{"Added ns/p n1 30s app=db", "Modified ns/p n1 30s app=db"}},
 		{"ceases to match", "app=web", nil, []func(*fixture){scrape(30), label(db), scrape(45)}, []string{"Deleted ns/p n1 30s app=web"}},
 		{"never matches", "app=x", nil, []func(*fixture){scrape(30), label(db), remove}, nil},
 		{
@@ -642,7 +664,7 @@ func TestWatchFromARevision(t *testing.T) {
 		{
 			"matched before, and after again", "app=web", nil,
 			[]func(*fixture){label(db), scrape(30), label(web), scrape(45)},
-			[]string{"Deleted ns/p n1 15s app=web", "Added ns/p n1 45s app=web"},
+			[]string{"Deleted ns/p n1 15s app=web", "Added ns/p n1 45s app=web", "Modified ns/p n1 45s app=web"},
 		},
 		{
 			"out, in and out", "app=web", nil, []func(*fixture){label(db), label(web), scrape(30), label(db)},
@@ -652,14 +674,14 @@ func TestWatchFromARevision(t *testing.T) {
 		{"had other labels before the revision", "app=db", []func(*fixture){label(db), label(web)}, []func(*fixture){label(db)}, []string{"Added ns/p n1 15s app=db"}},
 		{"matched before the revision", "app=web", []func(*fixture){label(db)}, []func(*fixture){scrape(30), label(nil)}, nil},
 		{"removed", "", nil, []func(*fixture){scrape(30), remove}, []string{"Deleted ns/p n1 30s app=web"}},
-		{"added", "", []func(*fixture){remove}, []func(*fixture){label(web), scrape(100, 115, 130)}, []string{"Added ns/p n1 2m10s app=web"}},
+		{"added", "", []func(*fixture){remove}, []func(*fixture){label(web), scrape(100, 115, 130)}, []string{"Added ns/p n1 2m10s app=web", "Modified ns/p n1 2m10s app=web"}},
 		{
 			"added and removed", "", []func(*fixture){remove}, []func(*fixture){label(web), scrape(100, 115), remove},
 			[]string{"Added ns/p n1 1m55s app=web", "Deleted ns/p n1 1m55s app=web"},
 		},
 		{
 			"removed and added", "", nil, []func(*fixture){remove, label(db), scrape(30, 45, 60)},
-			[]string{"Deleted ns/p n1 15s app=web", "Added ns/p n1 1m0s app=db"},
+			[]string{"Deleted ns/p n1 15s app=web", "Added ns/p n1 1m0s app=db", "Modified ns/p n1 1m0s app=db"},
 		},
 		{
 			"removed, added and removed", "", nil, []func(*fixture){remove, label(db), scrape(30, 45), remove},
@@ -754,7 +776,7 @@ func (f *fixture) wantExpired(q Query, revision uint64) {
 func TestWatchFromAnUnknownRevision(t *testing.T) {
 	f := running(t)
 	first, newest := f.revisions.first, f.Revision()
-	for _, revision := range []uint64{1, first - revisionStep, first - 1, newest - 1, newest + 1, newest + revisionStep} {
+	for _, revision := range []uint64{1, first - revisionStep, first - 1, newest - 1, newest + 2, newest + revisionStep} {
 		f.wantExpired(Query{}, revision)
 	}
 	if _, err := f.WatchNodes(Query{}, Start{Revision: newest + revisionStep}); !errors.Is(err, ErrExpired) {

@@ -220,12 +220,11 @@ func (s *stream) sees(e watch.Event) (watch.Event, bool) {
 	}
 	key := keyOf(e.Object)
 	known, ok := s.known[key]
-	unexpected := ok == (e.Type == watch.Added) && (ok || s.watches <= 1)
+	unexpected := ok == (e.Type == watch.Added)
 	if (unexpected || revision <= known) && s.history.isNew(revision) {
 		s.problem("%s is %s at %d, and was known at %d", key, e.Type, revision, known)
 	}
-	// What has come and gone is added at the revision before it went.
-	if (revision < s.newest || revision == s.newest && e.Type != watch.Added) && !s.initial {
+	if revision <= s.newest && !s.initial {
 		s.problem("%s is %s at %d, after %d", key, e.Type, revision, s.newest)
 	}
 	s.newest = max(s.newest, revision)
