@@ -6,12 +6,10 @@ package kubelet
 import (
 	"context"
 	"crypto/tls"
-	"encoding/binary"
 	"errors"
 	"io"
 	"net"
 	"os"
-	"sync"
 	"time"
 )
 
@@ -19,10 +17,10 @@ import (
 // goroutine and no buffer.
 type connection struct {
 	raw        net.Conn
-	stream     net.Conn    // raw, or TLS over it
-	records    *recordConn // between the two, if there is TLS
-	generation uint64      // of the credentials that it was made with
-	sound      bool        // the next request can be sent on it
+	stream     net.Conn // raw, or TLS over it
+	lent       *lent    // to the latter, during a request
+	generation uint64   // of the credentials that it was made with
+	sound      bool     // the next request can be sent on it
 
 	ctx     context.Context // of the request, or of the last one
 	unwatch func() bool
@@ -45,23 +43,26 @@ func (c *connection) begin(ctx context.Context, deadline time.Time) error {
 	if err := c.raw.SetDeadline(deadline); err != nil {
 		return unansweredError{transportError{err}}
 	}
+	if stream, ok := c.stream.(*tls.Conn); ok {
+		c.lent = lend(stream)
+	}
 	return nil
 }
 
-// end makes the connection idle.
-func (c *connection) end() error {
-	if c.records != nil {
-		c.records.release()
+// end makes the connection idle, and returns false if it cannot be: the kubelet has
+// sent something that is not read.
+func (c *connection) end() bool {
+	empty := true
+	if c.lent != nil {
+		empty = c.lent.takeBack()
+		c.lent = nil
 	}
-	return c.raw.SetDeadline(time.Time{})
+	return c.raw.SetDeadline(time.Time{}) == nil && empty
 }
 
 func (c *connection) close() {
 	if c.unwatch != nil {
 		c.unwatch()
-	}
-	if c.records != nil {
-		c.records.release()
 	}
 	c.stream.Close()
 }
@@ -111,92 +112,11 @@ func (d *dialer) connect(ctx context.Context, deadline time.Time, host string) (
 	if config.ServerName == "" {
 		config.ServerName, _, _ = net.SplitHostPort(host)
 	}
-	c.records = &recordConn{Conn: raw}
-	stream := tls.Client(c.records, config)
+	stream := tls.Client(raw, config)
 	if err := stream.HandshakeContext(ctx); err != nil {
 		c.close()
 		return nil, transportError{err}
 	}
 	c.stream = stream
 	return c, nil
-}
-
-// recordConn is what crypto/tls reads from. It reads as much as there is at a
-// time, into a buffer that it has only while there is something in it, and hands
-// on one TLS record at a time: crypto/tls keeps a buffer of twice what it was once
-// handed, for as long as the connection lives.
-type recordConn struct {
-	net.Conn
-	header   [recordHeaderSize]byte
-	buf      *[]byte // nil while nothing is buffered
-	from, to int     // what is unread of it
-	left     int     // bytes of the current record that are still to be handed on
-}
-
-const (
-	recordHeaderSize = 5 // type, version and length (RFC 8446, section 5.1)
-	// receiveSize is enough for the answer of most nodes.
-	receiveSize = 64 << 10
-)
-
-var receiveBuffers = sync.Pool{New: func() any {
-	buf := make([]byte, receiveSize)
-	return &buf
-}}
-
-func (r *recordConn) Read(p []byte) (int, error) {
-	if r.left == 0 {
-		if err := r.nextRecord(); err != nil {
-			return 0, err
-		}
-	}
-	if r.from == r.to {
-		if err := r.fill(1); err != nil {
-			return 0, err
-		}
-	}
-	n := copy(p, (*r.buf)[r.from:min(r.to, r.from+r.left)])
-	r.from += n
-	r.left -= n
-	return n, nil
-}
-
-// nextRecord waits for the header of a record.
-func (r *recordConn) nextRecord() error {
-	if r.buf == nil { // nothing but the header's own bytes is held while waiting
-		if _, err := io.ReadFull(r.Conn, r.header[:]); err != nil {
-			return err
-		}
-		r.buf = receiveBuffers.Get().(*[]byte)
-		r.from, r.to = 0, copy(*r.buf, r.header[:])
-	} else if err := r.fill(recordHeaderSize); err != nil {
-		return err
-	}
-	r.left = recordHeaderSize + int(binary.BigEndian.Uint16((*r.buf)[r.from+3:]))
-	return nil
-}
-
-// fill reads until n bytes are buffered.
-func (r *recordConn) fill(n int) error {
-	buf := *r.buf
-	if r.from == r.to {
-		r.from, r.to = 0, 0
-	} else if len(buf)-r.from < n {
-		r.from, r.to = 0, copy(buf, buf[r.from:r.to])
-	}
-	for r.to-r.from < n {
-		m, err := r.Conn.Read(buf[r.to:])
-		if r.to += m; err != nil && r.to-r.from < n {
-			return err
-		}
-	}
-	return nil
-}
-
-// release gives the buffer back if there is nothing in it.
-func (r *recordConn) release() {
-	if r.buf != nil && r.from == r.to {
-		receiveBuffers.Put(r.buf)
-		r.buf = nil
-	}
 }

@@ -73,13 +73,11 @@ func (x *exchange) ask(conn *connection) error {
 	return nil
 }
 
-// finish makes the connection idle, and sound if the response has been read to its
+// finish makes the connection idle. It is sound if the response has been read to its
 // end and another may follow.
 func (x *exchange) finish(conn *connection) {
-	conn.sound = x.body.ended && !x.head.close && x.reader.Buffered() == 0
-	if conn.end() != nil {
-		conn.sound = false
-	}
+	idle := conn.end()
+	conn.sound = idle && x.body.ended && !x.head.close && x.reader.Buffered() == 0
 }
 
 // readHead reads up to the body of the final response.
