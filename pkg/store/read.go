@@ -6,6 +6,7 @@ package store
 import (
 	"cmp"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -397,9 +398,7 @@ func (s *Store) WatchNodes(q Query, start Start) (*Watcher[NodeUsage], error) {
 
 func (s *Store) walkNodes(q *Query) iter.Seq[object[NodeUsage]] {
 	return func(yield func(object[NodeUsage]) bool) {
-		nodes := s.allNodes()
-		slices.SortFunc(nodes, func(a, b *node) int { return strings.Compare(a.name, b.name) })
-		for _, n := range nodes {
+		for _, n := range s.allNodes() {
 			if n.name > q.After.Name && !yield(n) {
 				return
 			}
@@ -459,12 +458,16 @@ func (n *node) served(u *usage, set *labelSet, t times) NodeUsage {
 	}
 }
 
+// allNodes are ordered by name, and not to be changed.
 func (s *Store) allNodes() []*node {
 	s.nodesMu.RLock()
-	defer s.nodesMu.RUnlock()
-	all := make([]*node, 0, len(s.byName))
-	for _, n := range s.byName {
-		all = append(all, n)
+	ordered := s.ordered
+	s.nodesMu.RUnlock()
+	if ordered != nil {
+		return ordered
 	}
-	return all
+	s.nodesMu.Lock()
+	defer s.nodesMu.Unlock()
+	s.ordered = slices.SortedFunc(maps.Values(s.byName), func(a, b *node) int { return strings.Compare(a.name, b.name) })
+	return s.ordered
 }

@@ -63,6 +63,7 @@ type Store struct {
 
 	nodesMu sync.RWMutex
 	byName  map[string]*node
+	ordered []*node // by name; nil when nodes have come or gone since it was made
 
 	revisions revisions
 	pods      *feed[PodUsage]
@@ -143,7 +144,7 @@ func (s *Store) lockNode(name string) *node {
 		if !ok {
 			n = &node{name: name}
 			n.expires.Store(never)
-			s.byName[name] = n
+			s.byName[name], s.ordered = n, nil
 		}
 		s.nodesMu.Unlock()
 		n.mu.Lock()
@@ -178,6 +179,7 @@ func (s *Store) RemoveNode(name string) {
 	s.nodesMu.Lock()
 	defer s.nodesMu.Unlock()
 	delete(s.byName, name)
+	s.ordered = nil
 }
 
 // PodMetadata is what the API server says of a pod that runs.

@@ -137,11 +137,11 @@ func (w *Watcher[V]) tell(changes []change[V]) (events []*Event[V]) {
 		key := c.object.key()
 		if t := c.turn; t != nil && t.old != nil {
 			known := w.query.matches(key, (*t.old).attributes()) && r.knows(key, (*t.old).times())
-			if known && !(t.is && w.query.matches(key, t.now)) {
+			stays := t.is && w.query.matches(key, t.now)
+			if known && !stays {
 				events = append(events, &Event[V]{Deleted, *t.old})
-				known = false
 			}
-			r.known[key] = known
+			r.known[key] = known && stays
 		}
 		v, ok := c.object.read(&w.query, nil)
 		switch {
