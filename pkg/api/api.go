@@ -101,6 +101,14 @@ func (m *Metrics) served(timestamp time.Time) {
 	m.freshness.Observe(max(0, m.clock.Since(timestamp).Seconds()))
 }
 
+// servedList is served for each item of a list.
+func (m *Metrics) servedList(items []object) {
+	now := m.clock.Now()
+	for _, o := range items {
+		m.freshness.Observe(max(0, now.Sub(o.timestamp()).Seconds()))
+	}
+}
+
 // terminatedWatch counts and logs that the server has ended a watch.
 func (m *Metrics) terminatedWatch(ctx context.Context, resource, namespace string, why error) {
 	m.terminated.WithLabelValues(resource).Inc()

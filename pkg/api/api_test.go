@@ -107,7 +107,7 @@ func serve(t *testing.T, s *store.Store, clk clock.WithTicker) *httptest.Server 
 
 // newHandler returns the API of a store, behind the filters of a generic API
 // server, and its metrics. A watch may wait for its client as long as limit.
-func newHandler(t *testing.T, s *store.Store, clk clock.WithTicker, limit time.Duration) (http.Handler, componentmetrics.KubeRegistry) {
+func newHandler(t testing.TB, s *store.Store, clk clock.WithTicker, limit time.Duration) (http.Handler, componentmetrics.KubeRegistry) {
 	t.Helper()
 	registry := componentmetrics.NewKubeRegistry()
 	m, err := NewMetrics(registry.Register, clk)

@@ -30,19 +30,20 @@ func objectMeta(k store.Key, labels map[string]string, revision uint64, timestam
 
 func resourceVersion(revision uint64) string { return strconv.FormatUint(revision, 10) }
 
-func nodeMetrics(n store.NodeUsage) metrics.NodeMetrics {
+func nodeMetrics(n *store.NodeUsage) metrics.NodeMetrics {
 	return metrics.NodeMetrics{
 		ObjectMeta: objectMeta(n.Key(), n.Labels(), n.Revision(), n.Timestamp),
 		Timestamp:  metav1.NewTime(n.Timestamp),
 		Window:     metav1.Duration{Duration: n.Window},
-		Usage:      resourceList(n.Usage),
+		Usage:      resourceList(&n.Usage),
 	}
 }
 
-func podMetrics(p store.PodUsage) metrics.PodMetrics {
+func podMetrics(p *store.PodUsage) metrics.PodMetrics {
 	containers := make([]metrics.ContainerMetrics, len(p.Containers))
-	for i, c := range p.Containers {
-		containers[i] = metrics.ContainerMetrics{Name: c.Name, Usage: resourceList(c.Usage)}
+	for i := range p.Containers {
+		c := &p.Containers[i]
+		containers[i] = metrics.ContainerMetrics{Name: c.Name, Usage: resourceList(&c.Usage)}
 	}
 	return metrics.PodMetrics{
 		ObjectMeta: objectMeta(p.Key(), p.Labels(), p.Revision(), p.Timestamp),
@@ -52,15 +53,20 @@ func podMetrics(p store.PodUsage) metrics.PodMetrics {
 	}
 }
 
-func resourceList(u store.Usage) corev1.ResourceList {
-	list := corev1.ResourceList{
-		corev1.ResourceCPU:    *resource.NewScaledQuantity(clamp(u.CPU), resource.Nano),
-		corev1.ResourceMemory: *resource.NewQuantity(clamp(u.Memory), resource.BinarySI),
-	}
+func resourceList(u *store.Usage) corev1.ResourceList {
+	list := corev1.ResourceList{corev1.ResourceCPU: cpuQuantity(u.CPU), corev1.ResourceMemory: bytesQuantity(u.Memory)}
 	if u.HasSwap {
-		list[resourceSwap] = *resource.NewQuantity(clamp(u.Swap), resource.BinarySI)
+		list[resourceSwap] = bytesQuantity(u.Swap)
 	}
 	return list
+}
+
+func cpuQuantity(nanocores uint64) resource.Quantity {
+	return *resource.NewScaledQuantity(clamp(nanocores), resource.Nano)
+}
+
+func bytesQuantity(bytes uint64) resource.Quantity {
+	return *resource.NewQuantity(clamp(bytes), resource.BinarySI)
 }
 
 // clamp makes a quantity of what a kubelet may report beyond any real machine.

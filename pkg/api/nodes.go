@@ -39,7 +39,7 @@ type readOnlyStorage interface {
 func (s *nodeStorage) New() runtime.Object     { return &metrics.NodeMetrics{} }
 func (s *nodeStorage) NewList() runtime.Object { return &metrics.NodeMetricsList{} }
 func (s *nodeStorage) Destroy()                {}
-func (s *nodeStorage) Kind() string            { return "NodeMetrics" }
+func (s *nodeStorage) Kind() string            { return nodeKind }
 func (s *nodeStorage) NamespaceScoped() bool   { return false }
 
 // GetSingularName is empty: clients then take the kind for it, so that
@@ -53,8 +53,7 @@ func (s *nodeStorage) Get(_ context.Context, name string, _ *metav1.GetOptions) 
 		return nil, notFound("nodes", name, err)
 	}
 	s.metrics.served(n.Timestamp)
-	object := nodeMetrics(n)
-	return &object, nil
+	return nodeObject{&n}, nil
 }
 
 // List implements rest.Lister.
@@ -63,12 +62,12 @@ func (s *nodeStorage) List(ctx context.Context, options *metainternalversion.Lis
 	if err != nil {
 		return nil, err
 	}
-	object := &metrics.NodeMetricsList{ListMeta: meta, Items: make([]metrics.NodeMetrics, len(l.Items))}
-	for i, u := range l.Items {
-		s.metrics.served(u.Timestamp)
-		object.Items[i] = nodeMetrics(u)
+	items := make([]object, len(l.Items))
+	for i := range l.Items {
+		items[i] = nodeObject{&l.Items[i]}
 	}
-	return object, nil
+	s.metrics.servedList(items)
+	return &objectList{ListMeta: meta, Items: items, kind: nodeKind}, nil
 }
 
 // Watch implements rest.Watcher.
@@ -76,25 +75,12 @@ func (s *nodeStorage) Watch(ctx context.Context, options *metainternalversion.Li
 	return follow(ctx, options, s.reader, s.reader.WatchNodes, &stream[store.NodeUsage]{
 		resource: "nodes",
 		metrics:  s.metrics,
-		object: func(u store.NodeUsage) object {
-			o := nodeMetrics(u)
-			return &o
-		},
+		object:   func(u *store.NodeUsage) object { return nodeObject{u} },
 		bookmark: func(meta metav1.ObjectMeta) runtime.Object { return &metrics.NodeMetrics{ObjectMeta: meta} },
 	})
 }
 
 // ConvertToTable implements rest.TableConvertor.
 func (s *nodeStorage) ConvertToTable(_ context.Context, object, options runtime.Object) (*metav1.Table, error) {
-	switch o := object.(type) {
-	case *metrics.NodeMetrics:
-		return table(metav1.ListMeta{ResourceVersion: o.ResourceVersion}, options, []row{nodeRow(o)}), nil
-	case *metrics.NodeMetricsList:
-		rows := make([]row, len(o.Items))
-		for i := range o.Items {
-			rows[i] = nodeRow(&o.Items[i])
-		}
-		return table(o.ListMeta, options, rows), nil
-	}
-	return nil, notATable(object)
+	return convertToTable(object, options)
 }

@@ -27,7 +27,7 @@ var _ readOnlyStorage = &podStorage{}
 func (s *podStorage) New() runtime.Object     { return &metrics.PodMetrics{} }
 func (s *podStorage) NewList() runtime.Object { return &metrics.PodMetricsList{} }
 func (s *podStorage) Destroy()                {}
-func (s *podStorage) Kind() string            { return "PodMetrics" }
+func (s *podStorage) Kind() string            { return podKind }
 func (s *podStorage) NamespaceScoped() bool   { return true }
 
 // GetSingularName is empty as that of nodes, for the same reason.
@@ -40,8 +40,7 @@ func (s *podStorage) Get(ctx context.Context, name string, _ *metav1.GetOptions)
 		return nil, notFound("pods", name, err)
 	}
 	s.metrics.served(p.Timestamp)
-	object := podMetrics(p)
-	return &object, nil
+	return podObject{&p}, nil
 }
 
 // List implements rest.Lister.
@@ -50,12 +49,12 @@ func (s *podStorage) List(ctx context.Context, options *metainternalversion.List
 	if err != nil {
 		return nil, err
 	}
-	object := &metrics.PodMetricsList{ListMeta: meta, Items: make([]metrics.PodMetrics, len(l.Items))}
-	for i, u := range l.Items {
-		s.metrics.served(u.Timestamp)
-		object.Items[i] = podMetrics(u)
+	items := make([]object, len(l.Items))
+	for i := range l.Items {
+		items[i] = podObject{&l.Items[i]}
 	}
-	return object, nil
+	s.metrics.servedList(items)
+	return &objectList{ListMeta: meta, Items: items, kind: podKind}, nil
 }
 
 // Watch implements rest.Watcher.
@@ -63,25 +62,12 @@ func (s *podStorage) Watch(ctx context.Context, options *metainternalversion.Lis
 	return follow(ctx, options, s.reader, s.reader.WatchPods, &stream[store.PodUsage]{
 		resource: "pods",
 		metrics:  s.metrics,
-		object: func(u store.PodUsage) object {
-			o := podMetrics(u)
-			return &o
-		},
+		object:   func(u *store.PodUsage) object { return podObject{u} },
 		bookmark: func(meta metav1.ObjectMeta) runtime.Object { return &metrics.PodMetrics{ObjectMeta: meta} },
 	})
 }
 
 // ConvertToTable implements rest.TableConvertor.
 func (s *podStorage) ConvertToTable(_ context.Context, object, options runtime.Object) (*metav1.Table, error) {
-	switch o := object.(type) {
-	case *metrics.PodMetrics:
-		return table(metav1.ListMeta{ResourceVersion: o.ResourceVersion}, options, []row{podRow(o)}), nil
-	case *metrics.PodMetricsList:
-		rows := make([]row, len(o.Items))
-		for i := range o.Items {
-			rows[i] = podRow(&o.Items[i])
-		}
-		return table(o.ListMeta, options, rows), nil
-	}
-	return nil, notATable(object)
+	return convertToTable(object, options)
 }

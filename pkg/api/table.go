@@ -5,58 +5,98 @@ package api
 
 import (
 	"fmt"
+	"time"
 
-	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/metrics/pkg/apis/metrics"
+
+	"github.com/kubemeter/metrics-server/pkg/store"
 )
 
 // row is one line of "kubectl get".
 type row struct {
-	object runtime.Object
-	name   string
-	usage  corev1.ResourceList
-	window metav1.Duration
+	name              string
+	cpu, memory, swap sum
+	window            time.Duration
 }
 
-func nodeRow(n *metrics.NodeMetrics) row {
-	return row{object: n, name: n.Name, usage: n.Usage, window: n.Window}
-}
+// sum is that of a pod's containers, nil of none.
+type sum struct{ *resource.Quantity }
 
-// podRow sums up the containers.
-func podRow(p *metrics.PodMetrics) row {
-	sum := corev1.ResourceList{}
-	for _, c := range p.Containers {
-		for name, quantity := range c.Usage {
-			total := sum[name]
-			total.Add(quantity)
-			sum[name] = total
-		}
+func (s *sum) add(q resource.Quantity) {
+	if s.Quantity == nil {
+		s.Quantity = &q
+	} else {
+		s.Add(q)
 	}
-	return row{object: p, name: p.Name, usage: sum, window: p.Window}
 }
 
-// table has the same columns whatever the rows are, for a watch prints row by row
-// under the first's columns.
-func table(meta metav1.ListMeta, options runtime.Object, rows []row) *metav1.Table {
-	t := &metav1.Table{ListMeta: meta, Rows: make([]metav1.TableRow, len(rows))}
-	if o, ok := options.(*metav1.TableOptions); !ok || !o.NoHeaders {
+func (s sum) cell() string {
+	if s.Quantity == nil {
+		return "<none>"
+	}
+	return s.String()
+}
+
+// add adds the usage of a node, or of one of a pod's containers.
+func (r *row) add(u *store.Usage) {
+	r.cpu.add(cpuQuantity(u.CPU))
+	r.memory.add(bytesQuantity(u.Memory))
+	if u.HasSwap {
+		r.swap.add(bytesQuantity(u.Swap))
+	}
+}
+
+// convertToTable makes a table of an object, a list, or a watch's bookmark.
+func convertToTable(o, options runtime.Object) (*metav1.Table, error) {
+	opts, _ := options.(*metav1.TableOptions)
+	if opts == nil {
+		opts = &metav1.TableOptions{}
+	}
+	// The columns are the same whatever the rows are, for a watch prints row by row
+	// under the first's columns.
+	t := &metav1.Table{}
+	if !opts.NoHeaders {
 		t.ColumnDefinitions = columns
 	}
-	for i, r := range rows {
-		cells := []any{r.name}
-		for _, resource := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory, resourceSwap} {
-			cell := "<none>"
-			if quantity, ok := r.usage[resource]; ok {
-				cell = quantity.String()
-			}
-			cells = append(cells, cell)
+	switch o := o.(type) {
+	case *objectList:
+		t.ListMeta = o.ListMeta
+		t.Rows = make([]metav1.TableRow, len(o.Items))
+		for i, item := range o.Items {
+			t.Rows[i] = tableRow(item, opts)
 		}
-		cells = append(cells, r.window.Duration.String())
-		t.Rows[i] = metav1.TableRow{Cells: cells, Object: runtime.RawExtension{Object: r.object}}
+	case object:
+		t.ResourceVersion = o.GetObjectMeta().GetResourceVersion()
+		t.Rows = []metav1.TableRow{tableRow(o, opts)}
+	case *metrics.NodeMetrics:
+		t.ResourceVersion = o.ResourceVersion
+		t.Rows = []metav1.TableRow{bookmarkRow(o)}
+	case *metrics.PodMetrics:
+		t.ResourceVersion = o.ResourceVersion
+		t.Rows = []metav1.TableRow{bookmarkRow(o)}
+	default:
+		return nil, fmt.Errorf("cannot print %T as a table", o)
 	}
-	return t
+	return t, nil
+}
+
+func tableRow(o object, options *metav1.TableOptions) metav1.TableRow {
+	r := metav1.TableRow{Cells: o.row().cells(), Object: runtime.RawExtension{Object: o}}
+	if options.IncludeObject == metav1.IncludeObject {
+		r.Object.Object = o.GetObject() // which can be converted to a version
+	}
+	return r
+}
+
+func bookmarkRow(o runtime.Object) metav1.TableRow {
+	return metav1.TableRow{Cells: row{}.cells(), Object: runtime.RawExtension{Object: o}}
+}
+
+func (r row) cells() []any {
+	return []any{r.name, r.cpu.cell(), r.memory.cell(), r.swap.cell(), r.window.String()}
 }
 
 // wide is the priority of columns that are shown with "-o wide" only.
@@ -69,8 +109,4 @@ var columns = []metav1.TableColumnDefinition{
 	{Name: "Swap", Type: "string", Format: "quantity", Priority: wide,
 		Description: "Swap in use at the end of the window, in bytes, where the kubelet reports it."},
 	{Name: "Window", Type: "string", Format: "duration", Description: "Time over which CPU usage is averaged."},
-}
-
-func notATable(object runtime.Object) error {
-	return fmt.Errorf("cannot print %T as a table", object)
 }

@@ -30,16 +30,11 @@ const (
 	resultsSize = 32
 )
 
-type object interface {
-	runtime.Object
-	metav1.Object
-}
-
 // stream makes of a store's watcher what the generic API server serves.
 type stream[V store.Value] struct {
 	resource string
 	metrics  *Metrics
-	object   func(V) object
+	object   func(*V) object
 	bookmark func(metav1.ObjectMeta) runtime.Object
 
 	watcher   *store.Watcher[V]
@@ -139,9 +134,9 @@ func (s *stream[V]) send(ctx context.Context, e *store.Event[V], revision uint64
 	if e.Type == store.Synced {
 		return !s.initial || s.put(ctx, s.bookmarkAt(revision, map[string]string{metav1.InitialEventsAnnotationKey: "true"}))
 	}
-	o := s.object(e.Value)
+	o := s.object(&e.Value) // the event is shared, and does not change
 	if e.Type != store.Deleted {
-		s.metrics.served(o.GetCreationTimestamp().Time)
+		s.metrics.served(o.timestamp())
 	}
 	return s.put(ctx, watch.Event{Type: eventTypes[e.Type], Object: o})
 }
