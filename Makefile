@@ -52,12 +52,18 @@ generate: ## Generate the OpenAPI definitions.
 bench: ## Run the benchmarks, and print them with benchstat.
 	@mkdir -p bin
 	go test -run '^$$' -bench . -count 6 ./pkg/... > bin/bench.txt || { cat bin/bench.txt; exit 1; }
+	cd test && go test -run '^$$' -bench . -count 6 ./textparse >> ../bin/bench.txt || { cat ../bin/bench.txt; exit 1; }
 	$(TOOL) benchstat bin/bench.txt
 
+.PHONY: load
+load: build ## Measure what the server costs, with up to 5,000 nodes (ARGS="--peer BINARY --nodes 500").
+	@cd test && ../hack/heartbeat.sh "building bin/load" go build -o ../bin/load ./cmd/load
+	@bin/load --server bin/metrics-server --out bin/load-results $(ARGS)
+
 .PHONY: fuzz
-fuzz: ## Fuzz every decoder for FUZZTIME.
-	for f in FuzzText FuzzDelimited FuzzSummary FuzzNumber; do \
-		go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./pkg/exposition || exit 1; done
+fuzz: ## Fuzz every decoder and encoder for FUZZTIME.
+	for f in exposition/FuzzText exposition/FuzzDelimited exposition/FuzzSummary exposition/FuzzNumber kubelet/FuzzResponse api/FuzzEncoding; do \
+		go test -run '^$$' -fuzz "^$${f#*/}$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./pkg/$${f%/*} || exit 1; done
 
 .PHONY: clean
 clean: ## Remove what was built here.

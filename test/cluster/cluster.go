@@ -6,12 +6,9 @@ package cluster
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
-	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -33,10 +30,8 @@ type Options struct {
 // Cluster is a running control plane. Its methods are safe for concurrent use,
 // except that stopping and starting one component must not overlap.
 type Cluster struct {
-	dir      string
-	log      *progress
+	*ProcessGroup
 	binaries binaries
-	watchdog *watchdog
 	ports    ports
 	pki      *pki
 	admin    *rest.Config
@@ -44,14 +39,8 @@ type Cluster struct {
 	// bulk creates objects as protobuf, at half the cost of JSON or less.
 	bulk *kubernetes.Clientset
 
-	mu        sync.Mutex
-	stopped   bool
-	processes []*Process // all
-	guests    []*Process // those of StartProcess
-	etcd      *Process
-	apiServer *Process
-
-	stop func()
+	// Those that run now, under mu.
+	etcd, apiServer *Process
 }
 
 // ports are those of 127.0.0.1 on which the components listen.
@@ -101,27 +90,21 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 // start makes one attempt on the given ports.
 func start(ctx context.Context, binaries binaries, ports ports, log *progress) (*Cluster, error) {
 	begin := time.Now()
-	dir, err := os.MkdirTemp("", "kubemeter-cluster-")
+	group, err := startProcessGroup(ctx, log)
 	if err != nil {
-		return nil, fmt.Errorf("make the cluster's folder: %w", err)
+		return nil, err
 	}
-	watchdog, err := startWatchdog(dir)
-	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
-	}
-	c := &Cluster{dir: dir, log: log, binaries: binaries, ports: ports, watchdog: watchdog}
-	c.stop = sync.OnceFunc(c.tearDown)
+	c := &Cluster{ProcessGroup: group, binaries: binaries, ports: ports}
 	if err := c.startControlPlane(ctx); err != nil {
 		c.Stop()
 		return nil, err
 	}
-	context.AfterFunc(ctx, c.stop)
 	log.printf("control plane %s ready in %s", binaries.version, elapsed(begin))
 	return c, nil
 }
 
 func (c *Cluster) startControlPlane(ctx context.Context) error {
-	for _, folder := range []string{"pki", "logs", "home"} {
+	for _, folder := range []string{"pki", "home"} {
 		if err := os.Mkdir(filepath.Join(c.dir, folder), 0o700); err != nil {
 			return err
 		}
@@ -146,7 +129,7 @@ func (c *Cluster) writeConfiguration() error {
 	if c.admin, err = c.ClientFor("kubernetes-admin", "system:masters"); err != nil {
 		return err
 	}
-	if err := c.WriteKubeconfig(c.AdminKubeconfig(), c.admin); err != nil {
+	if err := WriteKubeconfig(c.AdminKubeconfig(), c.admin); err != nil {
 		return err
 	}
 	if c.client, err = kubernetes.NewForConfig(c.admin); err != nil {
@@ -161,53 +144,7 @@ func (c *Cluster) writeConfiguration() error {
 	if err != nil {
 		return err
 	}
-	return c.WriteKubeconfig(c.controllerManagerKubeconfig(), manager)
-}
-
-// Stop stops everything that the cluster started and removes its folder: first
-// the processes of StartProcess, the latest first, with SIGTERM; then the
-// control plane, which has nothing to save, at once. Repeated and concurrent
-// calls return when all is done.
-func (c *Cluster) Stop() {
-	c.stop()
-}
-
-func (c *Cluster) tearDown() {
-	c.mu.Lock()
-	c.stopped = true
-	guests, processes := slices.Clone(c.guests), slices.Clone(c.processes)
-	c.mu.Unlock()
-
-	for _, p := range slices.Backward(guests) {
-		if err := p.Stop(); err != nil {
-			c.log.printf("%v", err)
-		}
-	}
-	if err := c.watchdog.close(); err != nil {
-		c.log.printf("stop the cluster: %v", err)
-	}
-	for _, p := range processes {
-		<-p.exited
-	}
-}
-
-// errStopped is what a stopped cluster answers: its process group is gone, and
-// the group's number may be another's.
-var errStopped = errors.New("the cluster has been stopped")
-
-func (c *Cluster) checkRunning() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.stopped {
-		return errStopped
-	}
-	return nil
-}
-
-// Dir returns the cluster's folder, which is removed with it. Logs are in its
-// folder logs.
-func (c *Cluster) Dir() string {
-	return c.dir
+	return WriteKubeconfig(c.controllerManagerKubeconfig(), manager)
 }
 
 // Version returns the version of Kubernetes, such as v1.37.2.

@@ -214,7 +214,7 @@ func TestIdentities(t *testing.T) {
 	}
 
 	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
-	if err := c.WriteKubeconfig(kubeconfig, alice); err != nil {
+	if err := WriteKubeconfig(kubeconfig, alice); err != nil {
 		t.Fatal(err)
 	}
 	for _, path := range []string{kubeconfig, c.AdminKubeconfig()} {

@@ -66,9 +66,9 @@ func (c *Cluster) ServiceAccountToken(ctx context.Context, namespace, name strin
 	return answer.Status.Token, nil
 }
 
-// WriteKubeconfig writes a configuration of this cluster, such as one of
-// ClientFor, to a file that only the owner can read.
-func (c *Cluster) WriteKubeconfig(path string, config *rest.Config) error {
+// WriteKubeconfig writes a configuration, such as one of ClientFor, to a file
+// that only the owner can read.
+func WriteKubeconfig(path string, config *rest.Config) error {
 	const name = "kubemeter"
 	kubeconfig := clientcmdapi.Config{
 		Clusters: map[string]*clientcmdapi.Cluster{name: {

@@ -7,10 +7,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -21,7 +19,7 @@ import (
 // running requests first.
 const stopGrace = 20 * time.Second
 
-// Process is a child process that lives no longer than its cluster. Its methods
+// Process is a child process that lives no longer than its group. Its methods
 // are safe for concurrent use.
 type Process struct {
 	name    string
@@ -31,65 +29,13 @@ type Process struct {
 	err     error // of the exit; written before exited is closed
 }
 
-// StartProcess starts an executable that ends with the cluster at the latest,
-// even if the calling process crashes: a server under test, for example. Its
-// standard output and error go to a file in the cluster's folder and, unless
-// log is nil, to log as well. On Stop of the cluster it gets SIGTERM while the
-// control plane is still up.
-func (c *Cluster) StartProcess(name, path string, args []string, log io.Writer) (*Process, error) {
-	p, err := c.startProcess(name, path, args, log)
-	if err != nil {
-		return nil, err
-	}
-	c.mu.Lock()
-	c.guests = append(c.guests, p)
-	c.mu.Unlock()
-	return p, nil
-}
-
-func (c *Cluster) startProcess(name, path string, args []string, log io.Writer) (*Process, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.stopped {
-		return nil, fmt.Errorf("start %s: %w", name, errStopped)
-	}
-	// Appending keeps what a process wrote before it was restarted.
-	logFile := filepath.Join(c.dir, "logs", name+".log")
-	file, err := os.OpenFile(logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("start %s: open its log: %w", name, err)
-	}
-	var out io.Writer = file
-	if log != nil {
-		out = io.MultiWriter(file, log)
-	}
-	cmd := exec.Command(path, args...)
-	cmd.Dir = c.dir
-	cmd.Stdout, cmd.Stderr = out, out
-	// A child of the child that kept the output open would block Wait.
-	cmd.WaitDelay = time.Second
-	c.watchdog.adopt(cmd)
-	if err := cmd.Start(); err != nil {
-		file.Close()
-		return nil, fmt.Errorf("start %s: %w", name, err)
-	}
-	p := &Process{name: name, cmd: cmd, logFile: logFile, exited: make(chan struct{})}
-	c.processes = append(c.processes, p)
-	go func() {
-		p.err = cmd.Wait()
-		file.Close()
-		close(p.exited)
-	}()
-	return p, nil
-}
-
 // PID returns the process id.
 func (p *Process) PID() int {
 	return p.cmd.Process.Pid
 }
 
 // LogFile returns the path of the file that holds the process' output. It is
-// removed with the cluster.
+// removed with its group.
 func (p *Process) LogFile() string {
 	return p.logFile
 }

@@ -4,7 +4,12 @@
 package kubeletsim
 
 import (
+	"bufio"
+	"crypto/tls"
 	"fmt"
+	"io"
+	"net/http"
+	"strings"
 	"testing"
 	"time"
 )
@@ -61,4 +66,38 @@ func BenchmarkSummary(b *testing.B) {
 		buffers.body = body
 		return err
 	})
+}
+
+// BenchmarkRequest is a whole request over TLS. The client's part is small.
+func BenchmarkRequest(b *testing.B) {
+	ca := newCA(b)
+	s := startSimulation(b, Options{CA: ca})
+	n := addNode(b, s, "node-1")
+	if err := n.SetPods(benchmarkPods(time.Now().Add(-time.Hour))); err != nil {
+		b.Fatal(err)
+	}
+	conn, err := tls.Dial("tcp", fmt.Sprintf("%s:%d", n.Address(), s.Port()), &tls.Config{RootCAs: ca.Pool()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer conn.Close()
+	request := strings.Join([]string{
+		"GET /metrics/resource HTTP/1.1", "Host: " + n.Address(), "Authorization: Bearer " + goodToken,
+		"Accept: " + wantDelimited, "", "",
+	}, "\r\n")
+	answers := bufio.NewReader(conn)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := io.WriteString(conn, request); err != nil {
+			b.Fatal(err)
+		}
+		resp, err := http.ReadResponse(answers, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != http.StatusOK {
+			b.Fatal(resp.Status, err)
+		}
+		resp.Body.Close()
+	}
 }

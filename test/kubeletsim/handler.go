@@ -49,7 +49,7 @@ func (s *Simulation) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer s.active.Done()
 	c := r.Context().Value(connKey{}).(*nodeConn)
-	counted := &countingWriter{ResponseWriter: w, node: c.node, path: r.URL.Path}
+	counted := &countingWriter{ResponseWriter: w, simulation: s, node: c.node, path: r.URL.Path}
 	if !s.respond(counted, r, c) {
 		counted.count(0)
 		panic(http.ErrAbortHandler)
@@ -283,15 +283,20 @@ func (s *Simulation) wait(ctx context.Context, c <-chan time.Time) bool {
 // a client that has an answer finds it counted.
 type countingWriter struct {
 	http.ResponseWriter
-	node    *Node
-	path    string
-	counted bool
+	simulation *Simulation
+	node       *Node
+	path       string
+	counted    bool
 }
 
 func (w *countingWriter) count(status int) {
 	if !w.counted {
 		w.counted = true
-		w.node.countRequest(w.path, status)
+		kind := Request{w.path, status}
+		w.node.countRequest(kind)
+		if observe := w.simulation.options.Observe; observe != nil {
+			observe(w.node, kind)
+		}
 	}
 }
 

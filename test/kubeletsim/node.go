@@ -49,6 +49,9 @@ type Node struct {
 // Name of the node, which is also a DNS name in its certificate.
 func (n *Node) Name() string { return n.name }
 
+// Index is how many nodes the simulation had been given before this one.
+func (n *Node) Index() int { return n.index }
+
 // Address is the IP address that the node answers on.
 func (n *Node) Address() string { return n.address.String() }
 
@@ -218,10 +221,9 @@ type requestCount struct {
 
 // countRequest searches a slice because a node sees few kinds of request, and a
 // map for each of thousands of nodes would cost more.
-func (n *Node) countRequest(path string, status int) {
+func (n *Node) countRequest(kind Request) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	kind := Request{path, status}
 	for i := range n.requests {
 		if n.requests[i].Request == kind {
 			n.requests[i].count++

@@ -32,6 +32,9 @@ type Options struct {
 	// Authorize says whether a user may read stats; without it every
 	// authenticated user may.
 	Authorize func(User) bool
+	// Observe, if it is set, is told of each request as it is counted, before the
+	// first byte of the answer is sent. Calls overlap.
+	Observe func(*Node, Request)
 	// Clock is the time of the samples and of waiting in faults; without it the
 	// real one. Certificates go by the real one in any case.
 	Clock clock.Clock

@@ -411,3 +411,28 @@ func poll(t *testing.T, what string, condition func() bool) {
 		}
 	}
 }
+
+// Whoever observes is told of each request once it is answered, or given up.
+func TestObserve(t *testing.T) {
+	observed := make(chan Request, 10)
+	ca := newCA(t)
+	s := startSimulation(t, Options{CA: ca, Observe: func(n *Node, r Request) {
+		if n.Index() != 1 {
+			t.Errorf("node %d was asked", n.Index())
+		}
+		observed <- r
+	}})
+	addNode(t, s, "node-0")
+	node := addNode(t, s, "node-1")
+	f := &fixture{t: t, ca: ca, simulation: s, node: node, client: newClient(t, &tls.Config{RootCAs: ca.Pool()}, false)}
+	f.get(resourceMetricsPath)
+	f.get("/absent")
+	f.setFaults(Status(http.StatusForbidden))
+	f.get(resourceMetricsPath)
+	want := []Request{{resourceMetricsPath, 200}, {"/absent", 404}, {resourceMetricsPath, 403}}
+	for _, w := range want {
+		if got := <-observed; got != w {
+			t.Errorf("%+v, want %+v", got, w)
+		}
+	}
+}

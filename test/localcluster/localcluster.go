@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -20,9 +19,7 @@ import (
 	"strconv"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/rest"
 
 	"github.com/kubemeter/metrics-server/test/cluster"
 	"github.com/kubemeter/metrics-server/test/kubeletsim"
@@ -34,9 +31,16 @@ type Options struct {
 	Server string
 	// ServerFlags are added to those that the server cannot do without.
 	ServerFlags []string
-	// Nodes and Pods are how many there are. Pods are spread over nodes and
-	// namespaces.
+	// Nodes and Pods are how many there are. Pods are spread over the nodes.
 	Nodes, Pods int
+	// Describe returns the i-th pod, without its node. By default pods belong to a
+	// few applications in a few namespaces.
+	Describe func(i int) Workload
+	// TrustServer has kubelets take the server's token for good without asking the
+	// API server, which a load run must not keep busy.
+	TrustServer bool
+	// Observe is kubeletsim's option of that name.
+	Observe func(*kubeletsim.Node, kubeletsim.Request)
 	// Log gets the progress, and the server's log.
 	Log io.Writer
 }
@@ -48,9 +52,10 @@ type Local struct {
 	Server   *cluster.Process
 	Workload []Workload
 
-	options    Options
-	serverArgs []string
-	serverPort int
+	options     Options
+	serverArgs  []string
+	serverPort  int
+	serverToken string
 }
 
 // Start starts everything, and returns when the APIServices are available:
@@ -62,12 +67,30 @@ func Start(ctx context.Context, o Options) (*Local, error) {
 		return nil, err
 	}
 	o.Server = server
+	l, err := Prepare(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.start(ctx); err != nil {
+		l.Stop()
+		return nil, err
+	}
+	return l, nil
+}
+
+// Prepare starts a control plane that is ready for a metrics server, and kubelets:
+// all but nodes, pods and the server. Stop, or the end of ctx, ends it.
+func Prepare(ctx context.Context, o Options) (*Local, error) {
+	if o.Describe == nil {
+		started := time.Now().Add(-time.Hour)
+		o.Describe = func(i int) Workload { return workload(i, started) }
+	}
 	c, err := cluster.Start(ctx, cluster.Options{Log: o.Log})
 	if err != nil {
 		return nil, err
 	}
 	l := &Local{Cluster: c, options: o}
-	if err := l.start(ctx); err != nil {
+	if err := l.prepare(ctx); err != nil {
 		l.Stop()
 		return nil, err
 	}
@@ -83,21 +106,21 @@ func (l *Local) Stop() {
 	}
 }
 
-func (l *Local) start(ctx context.Context) error {
+func (l *Local) prepare(ctx context.Context) error {
 	if err := l.applyRights(ctx); err != nil {
 		return err
 	}
 	if err := l.startKubelets(ctx); err != nil {
 		return err
 	}
-	l.say("creating %d nodes and %d pods", l.options.Nodes, l.options.Pods)
-	if err := l.createWorkload(ctx); err != nil {
-		return err
-	}
 	if err := l.prepareServer(ctx); err != nil {
 		return err
 	}
-	if err := l.waitAuthenticationConfig(ctx); err != nil {
+	return l.waitAuthenticationConfig(ctx)
+}
+
+func (l *Local) start(ctx context.Context) error {
+	if err := l.CreateWorkload(ctx); err != nil {
 		return err
 	}
 	l.say("starting the metrics server and waiting for its APIServices")
@@ -153,23 +176,26 @@ func repository() string {
 	return filepath.Join(filepath.Dir(file), "..", "..")
 }
 
-// startKubelets has tokens checked as a kubelet does, by asking the API server.
+// startKubelets has tokens checked as a kubelet does, by asking the API server,
+// unless the server is to be trusted.
 func (l *Local) startKubelets(ctx context.Context) error {
 	ca, err := kubeletsim.NewCA("kubelet CA")
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(l.kubeletCAFile(), ca.PEM(), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(l.Dir(), KubeletCAFile), ca.PEM(), 0o600); err != nil {
 		return err
 	}
-	reviews := newReviews(ctx, l.Client())
-	l.Kubelets, err = kubeletsim.Start(kubeletsim.Options{
-		CA: ca, ClientCAs: l.CA().Pool(), Authenticate: reviews.authenticate, Authorize: reviews.authorize,
-	})
+	o := kubeletsim.Options{CA: ca, ClientCAs: l.CA().Pool(), Observe: l.options.Observe}
+	if l.options.TrustServer {
+		o.Authenticate = func(token string) bool { return token == l.serverToken }
+	} else {
+		reviews := newReviews(ctx, l.Client())
+		o.Authenticate, o.Authorize = reviews.authenticate, reviews.authorize
+	}
+	l.Kubelets, err = kubeletsim.Start(o)
 	return err
 }
-
-func (l *Local) kubeletCAFile() string { return filepath.Join(l.Dir(), "kubelet-ca.crt") }
 
 // prepareServer writes the server's files and registers its APIServices.
 func (l *Local) prepareServer(ctx context.Context) error {
@@ -177,39 +203,16 @@ func (l *Local) prepareServer(ctx context.Context) error {
 	if l.serverPort, err = cluster.FreePort(); err != nil {
 		return err
 	}
-	cert, key, err := l.CA().IssueServing([]string{"metrics-server.kube-system.svc", "localhost"}, []net.IP{net.IPv4(127, 0, 0, 1)})
+	if l.serverToken, err = l.ServiceAccountToken(ctx, "kube-system", "metrics-server"); err != nil {
+		return err
+	}
+	config := l.AnonymousConfig()
+	config.BearerToken = l.serverToken
+	required, err := ServerFlags(l.Dir(), l.CA(), config, l.serverPort)
 	if err != nil {
 		return err
 	}
-	token, err := l.ServiceAccountToken(ctx, "kube-system", "metrics-server")
-	if err != nil {
-		return err
-	}
-	file := func(name string) string { return filepath.Join(l.Dir(), name) }
-	for name, content := range map[string][]byte{
-		"server.crt": cert, "server.key": key, "server.token": []byte(token),
-	} {
-		if err := os.WriteFile(file(name), content, 0o600); err != nil {
-			return err
-		}
-	}
-	config := rest.AnonymousClientConfig(l.AdminConfig())
-	config.BearerTokenFile = file("server.token")
-	if err := l.WriteKubeconfig(file("server.kubeconfig"), config); err != nil {
-		return err
-	}
-	l.serverArgs = append([]string{
-		"--kubeconfig=" + file("server.kubeconfig"),
-		"--authentication-kubeconfig=" + file("server.kubeconfig"),
-		"--authorization-kubeconfig=" + file("server.kubeconfig"),
-		"--bind-address=127.0.0.1",
-		"--secure-port=" + strconv.Itoa(l.serverPort),
-		"--tls-cert-file=" + file("server.crt"),
-		"--tls-private-key-file=" + file("server.key"),
-		"--kubelet-certificate-authority=" + l.kubeletCAFile(),
-		"--kubelet-preferred-address-types=" + string(corev1.NodeInternalIP),
-		"--kubelet-use-node-status-port",
-	}, l.options.ServerFlags...)
+	l.serverArgs = append(required, l.options.ServerFlags...)
 	return l.RegisterAPIServices(ctx, l.serverPort, l.CA().CertPEM())
 }
 
@@ -231,6 +234,9 @@ func (l *Local) StartAnother(flags ...string) (p *cluster.Process, url string, e
 	p, err = l.StartProcess(fmt.Sprint("metrics-server-", port), l.options.Server, args, l.options.Log)
 	return p, fmt.Sprintf("https://localhost:%d", port), err
 }
+
+// ServerArgs are those of the metrics server, and good for any that is compatible.
+func (l *Local) ServerArgs() []string { return slices.Clone(l.serverArgs) }
 
 // ServerURL is where the server itself listens, without the aggregation layer.
 func (l *Local) ServerURL() string { return fmt.Sprintf("https://localhost:%d", l.serverPort) }

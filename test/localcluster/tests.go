@@ -41,7 +41,7 @@ func runTests(ctx context.Context, o Options, run func(*Local) int) (code int, e
 		return 0, err
 	}
 	defer os.RemoveAll(dir)
-	if o.Server, err = buildServer(ctx, dir); err != nil {
+	if o.Server, err = BuildServer(ctx, dir); err != nil {
 		return 0, err
 	}
 	log, err := os.Create(filepath.Join(dir, "log"))
@@ -73,8 +73,9 @@ func runTests(ctx context.Context, o Options, run func(*Local) int) (code int, e
 	return code, l.checkLogs()
 }
 
-// buildServer builds the server with the race detector.
-func buildServer(ctx context.Context, dir string) (string, error) {
+// BuildServer builds the server with the race detector in a folder, and returns the
+// binary's path.
+func BuildServer(ctx context.Context, dir string) (string, error) {
 	server := filepath.Join(dir, "metrics-server")
 	build := exec.CommandContext(ctx, "go", "build", "-race", "-o", server, "./cmd/metrics-server")
 	build.Dir = repository()

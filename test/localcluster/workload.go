@@ -41,8 +41,9 @@ type container struct {
 	millicores, mi float64
 }
 
-// createWorkload creates the nodes and pods, in the API and in the kubelets.
-func (l *Local) createWorkload(ctx context.Context) error {
+// CreateWorkload creates the nodes and pods, in the API and in the kubelets.
+func (l *Local) CreateWorkload(ctx context.Context) error {
+	l.say("creating %d nodes and %d pods", l.options.Nodes, l.options.Pods)
 	nodes := make([]*kubeletsim.Node, l.options.Nodes)
 	for i := range nodes {
 		var err error
@@ -53,9 +54,8 @@ func (l *Local) createWorkload(ctx context.Context) error {
 			return err
 		}
 	}
-	started := time.Now().Add(-time.Hour)
 	for i := range l.options.Pods {
-		w := workload(i, started)
+		w := l.options.Describe(i)
 		w.Node = nodes[i%len(nodes)]
 		if err := w.Node.AddPod(w.Pod); err != nil {
 			return err

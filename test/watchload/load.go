@@ -19,13 +19,16 @@ import (
 	"time"
 
 	"k8s.io/client-go/rest"
+
+	"github.com/kubemeter/metrics-server/test/process"
+	"github.com/kubemeter/metrics-server/test/rawclient"
 )
 
 // Server is what is measured.
 type Server struct {
 	// Config is an administrator's, and leads to the server itself.
 	Config *rest.Config
-	Usage  func() (Usage, error)
+	Usage  func() (process.Usage, error)
 	Log    *Log
 }
 
@@ -106,13 +109,13 @@ func newLoad(s Server, o Options, out io.Writer) (*load, error) {
 			return nil, err
 		}
 	}
-	return &load{Server: s, Options: o, out: out, tls: config, admin: newClient(config), probe: newClient(config)}, nil
+	return &load{Server: s, Options: o, out: out, tls: config, admin: rawclient.New(config), probe: rawclient.New(config)}, nil
 }
 
 // state is what counts up, at one time.
 type state struct {
 	time   time.Time
-	usage  Usage
+	usage  process.Usage
 	own    ownMetrics
 	events int64
 	bytes  int64
@@ -136,7 +139,7 @@ func (l *load) state(ctx context.Context, w *watchers) (state, error) {
 func (l *load) run(ctx context.Context, p phase) (Result, error) {
 	fmt.Fprintf(l.out, "\nphase %s\n", p.name)
 	result := Result{Phase: p.name, Watchers: len(p.selectors)}
-	client := newClient(l.tls)
+	client := rawclient.New(l.tls)
 	var connections atomic.Int64
 	client.Transport.(*http.Transport).DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 		connections.Add(1)
@@ -214,7 +217,7 @@ func (l *load) stall(ctx context.Context) ([]*stalled, error) {
 	if err != nil {
 		return nil, err
 	}
-	second, err := stall(ctx, newClient(l.tls), url)
+	second, err := stall(ctx, rawclient.New(l.tls), url)
 	if err != nil {
 		first.close()
 		return nil, err

@@ -19,6 +19,9 @@ import (
 	"time"
 
 	"k8s.io/client-go/rest"
+
+	"github.com/kubemeter/metrics-server/test/process"
+	"github.com/kubemeter/metrics-server/test/rawclient"
 )
 
 // fakeServer answers as a metrics server, and serves a pod to whoever does not ask
@@ -92,7 +95,7 @@ func startFake(t *testing.T) (*fakeServer, Server) {
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
 	return f, Server{
 		Config: &rest.Config{Host: s.URL, TLSClientConfig: rest.TLSClientConfig{CAData: ca}},
-		Usage:  func() (Usage, error) { return Usage{CPU: time.Second, Resident: 5e6}, nil },
+		Usage:  func() (process.Usage, error) { return process.Usage{CPU: time.Second, Resident: 5e6}, nil },
 		Log:    f.log,
 	}
 }
@@ -171,7 +174,7 @@ func TestWatchers(t *testing.T) {
 		t.Fatal(err)
 	}
 	// One more, which the server ends.
-	w, err := openWatchers(t.Context(), newClient(config), server.Config.Host, false, append(selectors, Selector{}))
+	w, err := openWatchers(t.Context(), rawclient.New(config), server.Config.Host, false, append(selectors, Selector{}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +206,7 @@ func TestRunFails(t *testing.T) {
 	measured := Options{Scene: scene(3, 3, 3), Watchers: 12}
 	for name, change := range map[string]func(*Server, *Options){
 		"the process has ended": func(s *Server, _ *Options) {
-			s.Usage = func() (Usage, error) { return Usage{}, os.ErrNotExist }
+			s.Usage = func() (process.Usage, error) { return process.Usage{}, os.ErrNotExist }
 		},
 		"nobody listens":     func(s *Server, _ *Options) { s.Config = &rest.Config{Host: "https://127.0.0.1:1"} },
 		"too few pods":       func(_ *Server, o *Options) { o.Watchers = 100 },

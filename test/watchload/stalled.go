@@ -10,6 +10,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/kubemeter/metrics-server/test/rawclient"
 )
 
 // stalled is a watch of which nothing is read: what comes of it fills the client's
@@ -23,7 +25,7 @@ type stalled struct {
 
 func stall(ctx context.Context, client *http.Client, url string) (*stalled, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	resp, err := request(ctx, client, url, "application/json") //nolint:bodyclose // close does it
+	resp, err := rawclient.Open(ctx, client, url, http.Header{"Accept": {"application/json"}}) //nolint:bodyclose // close does it
 	if err != nil {
 		cancel()
 		return nil, err
@@ -54,11 +56,6 @@ func (s *stalled) drain() (int64, error) {
 		err = io.EOF
 	}
 	return n, err
-}
-
-// newClient returns a client with connections of its own.
-func newClient(config *tls.Config) *http.Client {
-	return &http.Client{Transport: &http.Transport{TLSClientConfig: config.Clone(), ForceAttemptHTTP2: true, DisableCompression: true}}
 }
 
 // newHTTP1Client returns a client that has a connection for each request.

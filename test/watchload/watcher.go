@@ -15,6 +15,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/kubemeter/metrics-server/test/rawclient"
 )
 
 // counts is what watches have told.
@@ -63,7 +65,7 @@ func (w *watchers) open(ctx context.Context, s Selector) error {
 	if w.protobuf {
 		next, accept = nextProtobuf, "application/vnd.kubernetes.protobuf"
 	}
-	resp, err := request(ctx, w.client, w.base+s.path(true), accept)
+	resp, err := rawclient.Open(ctx, w.client, w.base+s.path(true), http.Header{"Accept": {accept}})
 	if err != nil {
 		return err
 	}
@@ -230,28 +232,9 @@ func (p *probe) finish() {
 	p.ended.Wait()
 }
 
-// request returns an answer that is OK.
-func request(ctx context.Context, client *http.Client, url, accept string) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set("Accept", accept)
-	resp, err := client.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	if resp.StatusCode != http.StatusOK {
-		defer resp.Body.Close()
-		text, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
-		return nil, fmt.Errorf("%s: %s: %s", url, resp.Status, text)
-	}
-	return resp, nil
-}
-
 // get copies what a server answers.
 func get(ctx context.Context, client *http.Client, url string, to io.Writer) error {
-	resp, err := request(ctx, client, url, "*/*")
+	resp, err := rawclient.Open(ctx, client, url, http.Header{"Accept": {"*/*"}})
 	if err != nil {
 		return err
 	}

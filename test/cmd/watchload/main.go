@@ -29,6 +29,7 @@ import (
 	"time"
 
 	"github.com/kubemeter/metrics-server/test/localcluster"
+	"github.com/kubemeter/metrics-server/test/process"
 	"github.com/kubemeter/metrics-server/test/watchload"
 )
 
@@ -86,7 +87,7 @@ func (c command) run(ctx context.Context) error {
 	}
 	server := watchload.Server{
 		Config: local.AdminConfig(), Log: log,
-		Usage: func() (watchload.Usage, error) { return watchload.ProcessUsage(local.Server.PID()) },
+		Usage: func() (process.Usage, error) { return process.Read(local.Server.PID()) },
 	}
 	server.Config.Host = local.ServerURL()
 	fmt.Println("waiting until all are served")
