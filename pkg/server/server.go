@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -26,6 +27,9 @@ import (
 
 // expirePeriod is how late watchers are told that something has become too old.
 const expirePeriod = time.Second
+
+// trimPoll is how often trim looks whether the start is over.
+const trimPoll = time.Second
 
 // server is the parts, put together.
 type server struct {
@@ -106,11 +110,27 @@ func (s *server) run(ctx context.Context) error {
 	running.Go(func() { s.inventory.Run(background) })
 	running.Go(func() { s.pool.Run(background) })
 	running.Go(func() { wait.UntilWithContext(background, func(context.Context) { s.store.Expire() }, expirePeriod) })
+	running.Go(func() { s.trim(background) })
 	err := prepared.RunWithContext(ctx)
 	stop()
 	running.Wait()
 	s.kubelets.Close()
 	return err
+}
+
+// trim gives back the memory that a start takes, once: for the lists of all nodes
+// and pods, and for a handshake with each kubelet. So little garbage is made
+// afterwards that it would be minutes until it was collected.
+func (s *server) trim(ctx context.Context) {
+	synced := func(context.Context) (bool, error) { return s.inventory.NodesSynced() && s.inventory.PodsSynced(), nil }
+	if wait.PollUntilContextCancel(ctx, trimPoll, true, synced) != nil {
+		return
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(s.pool.Resolution):
+		debug.FreeOSMemory()
+	}
 }
 
 // nodes hands a node to the store first, so that there is a place for its
