@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"k8s.io/client-go/transport"
+	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 )
 
@@ -58,7 +59,7 @@ func (d *direct) get(ctx context.Context, deadline time.Time, e *Endpoint, at *l
 		deadline = earlier
 	}
 	x := d.exchanges.Get().(*exchange)
-	defer d.exchanges.Put(x)
+	defer d.release(x)
 	x.request = append(append(x.request[:0], at.requestLine...), text...)
 
 	conn := e.take(d.generation.Load())
@@ -70,7 +71,7 @@ func (d *direct) get(ctx context.Context, deadline time.Time, e *Endpoint, at *l
 			}
 		}
 		answer, reason, err := d.exchange(ctx, x, conn, deadline, want)
-		e.put(conn)
+		e.put(conn, d.generation.Load())
 		if err == nil {
 			return answer, "", nil
 		}
@@ -106,6 +107,12 @@ func (d *direct) exchange(ctx context.Context, x *exchange, conn *connection, de
 	return answer, "", nil
 }
 
+// release keeps an exchange for another request, without what was its connection.
+func (d *direct) release(x *exchange) {
+	x.reader.Reset(nil)
+	d.exchanges.Put(x)
+}
+
 // headerText returns the headers of a request. client-go makes them, again when
 // the token has changed.
 func (d *direct) headerText(want *resource) ([]byte, error) {
@@ -117,7 +124,9 @@ func (d *direct) headerText(want *resource) ([]byte, error) {
 	if known := h.current.Load(); known != nil && known.token == token {
 		return known.text, nil
 	}
-	req, err := http.NewRequest(http.MethodGet, "https://kubelet/", nil)
+	// Without a logger, for client-go would log it as a request.
+	ctx := klog.NewContext(context.Background(), klog.Logger{})
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://kubelet/", nil)
 	if err != nil {
 		return nil, err
 	}

@@ -104,11 +104,11 @@ func (e *Endpoint) Close() {
 }
 
 // take returns the idle connection, nil if there is none that was made with the
-// credentials of a generation.
+// credentials of a generation and is still good.
 func (e *Endpoint) take(generation uint64) *connection {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.idle != nil && e.idle.generation != generation {
+	if e.idle != nil && (e.idle.generation != generation || !e.idle.quiet()) {
 		e.drop()
 	}
 	conn := e.idle
@@ -116,12 +116,13 @@ func (e *Endpoint) take(generation uint64) *connection {
 	return conn
 }
 
-// put keeps a connection for the next request, or closes it if it is not sound.
-func (e *Endpoint) put(conn *connection) {
+// put keeps a connection for the next request, or closes it if it is not sound or
+// not of the generation of now.
+func (e *Endpoint) put(conn *connection, generation uint64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.idle = conn
-	if e.closed || !conn.sound {
+	if e.closed || !conn.sound || conn.generation != generation {
 		e.drop()
 	}
 }

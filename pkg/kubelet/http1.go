@@ -50,6 +50,9 @@ func newExchange() *exchange {
 func (x *exchange) ask(conn *connection) error {
 	x.reader.Reset(conn)
 	_, err := conn.Write(x.request)
+	if waitErr := conn.wait(); err == nil {
+		err = waitErr
+	}
 	// Why the kubelet has closed the connection, such as a client certificate that
 	// it does not take, may only be read.
 	if _, readErr := x.reader.Peek(1); err == nil || tlsReason(readErr) != "" {

@@ -212,6 +212,33 @@ func TestUnaskedResponse(t *testing.T) {
 	}
 }
 
+// The same, when it comes while the connection is idle.
+func TestUnaskedResponseWhileIdle(t *testing.T) {
+	stray := make(chan bool)
+	port, ca := serveRaw(t, func(r *bufio.Reader, conn net.Conn) error {
+		if _, err := http.ReadRequest(r); err != nil {
+			return err
+		}
+		const response = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\n"
+		io.WriteString(conn, response+"right")
+		<-stray
+		_, err := io.WriteString(conn, response+"wrong")
+		stray <- true
+		return err
+	})
+	c := testConfig(port)
+	c.Client.CAData = ca
+	f := newFetcher(t, c)
+	for range 2 {
+		if got := f.succeeds(t); string(got.Body) != "right" {
+			t.Errorf("got %q", got.Body)
+		}
+		stray <- true
+		<-stray
+		eventually(t, "the stray response has come", func() bool { return !f.endpoint.idle.quiet() })
+	}
+}
+
 func TestClosedEndpoint(t *testing.T) {
 	k := newKubelet(t, answer(textType, ""), nil)
 	f := newFetcher(t, k.config(t))

@@ -50,7 +50,7 @@ var lents = sync.Pool{New: func() any {
 // lend gives a connection that nobody reads from a buffer, until takeBack. It
 // returns nil if that cannot be done.
 func lend(conn *tls.Conn) *lent {
-	if !canLend || rawInput(conn).Len() > 0 || input(conn).Len() > 0 {
+	if !canLend || holds(conn) {
 		return nil
 	}
 	l := lents.Get().(*lent)
@@ -59,18 +59,21 @@ func lend(conn *tls.Conn) *lent {
 	return l
 }
 
-// takeBack takes the buffer from a connection that nobody reads from any more. It
-// returns false, and leaves the buffer to the connection, if something is in it.
-func (l *lent) takeBack() bool {
+// takeBack takes the buffer, and what may be in it, from a connection that nobody
+// reads from any more.
+func (l *lent) takeBack() {
 	raw := rawInput(l.conn)
-	if raw.Len() > 0 || input(l.conn).Len() > 0 {
-		return false
-	}
 	raw.Reset()
-	l.buffer, l.conn = *raw, nil
+	l.buffer = *raw
 	*raw = bytes.Buffer{}
+	input(l.conn).Reset(nil) // it would keep the memory of the buffer
+	l.conn = nil
 	lents.Put(l)
-	return true
+}
+
+// holds tells whether a connection has received something that is not read.
+func holds(conn *tls.Conn) bool {
+	return canLend && rawInput(conn).Len()+input(conn).Len() > 0
 }
 
 func rawInput(conn *tls.Conn) *bytes.Buffer {

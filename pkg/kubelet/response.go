@@ -98,8 +98,8 @@ func contentFormat(contentType string, want *resource) (exposition.Format, error
 	return format, nil
 }
 
-// bodies are buffers for the bodies of answers. One is taken when the first byte
-// of a body has arrived, so that kubelets that hang hold none.
+// bodies are buffers for the bodies of answers. One is taken when the head of an
+// answer has arrived, so that kubelets that do not answer hold none.
 var bodies = sync.Pool{New: func() any { return new([]byte) }}
 
 // maxKeptBody is the largest buffer that is used again: a kubelet that sends too

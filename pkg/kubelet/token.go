@@ -30,7 +30,9 @@ func (t *token) read() error {
 	if err := checkToken(text); err != nil {
 		return fmt.Errorf("token %s: %w", t.file, err)
 	}
-	t.current.Store(&text)
+	if known := t.current.Load(); known == nil || *known != text {
+		t.current.Store(&text)
+	}
 	return nil
 }
 

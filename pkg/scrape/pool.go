@@ -138,6 +138,7 @@ func (p *Pool) RemoveNode(name string) {
 
 // resize sets the lanes' places by the number of nodes. The lock is held.
 func (p *Pool) resize() {
+	defer p.notify() // others may wait for a place
 	p.healthy.places = p.Workers
 	if p.Workers == 0 {
 		p.healthy.places = workersFor(len(p.targets))

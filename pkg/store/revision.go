@@ -33,8 +33,8 @@ func (r *revisions) start(now time.Time) {
 func (r *revisions) next() uint64 { return r.newest.Add(revisionStep) }
 
 // later is the revision of an object that is told as it was after a change, but
-// with a newer sample: it is between that change and the next, so that no revision
-// of an object stands for two states of it.
+// with a newer sample: it is between that change and the next, so that to no
+// client a revision of an object stands for two states of it.
 func later(revision uint64) uint64 { return revision | 1 }
 
 // issued tells whether this store has reached the revision.
