@@ -5,6 +5,7 @@ package api
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -17,6 +18,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer/cbor/direct"
 	openapinamer "k8s.io/apiserver/pkg/endpoints/openapi"
 	"k8s.io/apiserver/pkg/features"
@@ -26,6 +28,7 @@ import (
 	"k8s.io/client-go/rest"
 	featuregatetesting "k8s.io/component-base/featuregate/testing"
 	componentmetrics "k8s.io/component-base/metrics"
+	"k8s.io/metrics/pkg/apis/metrics"
 	metricsv1 "k8s.io/metrics/pkg/apis/metrics/v1"
 	metricsv1beta1 "k8s.io/metrics/pkg/apis/metrics/v1beta1"
 	"k8s.io/utils/clock"
@@ -367,6 +370,38 @@ func TestTables(t *testing.T) {
 		}
 		if strings.Join(columns, " ") != tt.columns || !slices.Equal(rows, tt.rows) {
 			t.Errorf("%s: %q %q, want %q %q", tt.path, columns, rows, tt.columns, tt.rows)
+		}
+	}
+}
+
+// All that is printed beside what the store has are bookmarks of watches.
+func TestBookmarkAsTable(t *testing.T) {
+	bookmark, named := metav1.ObjectMeta{ResourceVersion: "7"}, metav1.ObjectMeta{ResourceVersion: "7", Name: "x"}
+	tests := []struct {
+		object runtime.Object
+		err    string
+	}{
+		{&metrics.NodeMetrics{ObjectMeta: bookmark}, ""},
+		{&metrics.PodMetrics{ObjectMeta: bookmark}, ""},
+		{&metrics.NodeMetrics{ObjectMeta: named}, `cannot print *metrics.NodeMetrics "x" as a table`},
+		{&metrics.PodMetrics{ObjectMeta: named}, `cannot print *metrics.PodMetrics "x" as a table`},
+		{&metav1.Status{}, "cannot print *v1.Status as a table"},
+	}
+	for _, tt := range tests {
+		table, err := convertToTable(tt.object, nil)
+		if tt.err != "" {
+			if err == nil || err.Error() != tt.err {
+				t.Errorf("%T: %v, want %s", tt.object, err, tt.err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%T: %v", tt.object, err)
+			continue
+		}
+		if len(table.Rows) != 1 || table.Rows[0].Object.Object != tt.object || table.ResourceVersion != "7" ||
+			fmt.Sprint(table.Rows[0].Cells) != "[ <none> <none> <none> 0s]" {
+			t.Errorf("%T: %+v", tt.object, table)
 		}
 	}
 }

@@ -98,6 +98,8 @@ func (e encoding) writeObject(w io.Writer, o object) error {
 	return b.flush(w)
 }
 
+// writeEvent writes an event by one Write, as it has to: the framers of watches make
+// a frame of each.
 func (e eventEncoding) writeEvent(w io.Writer, o object) error {
 	b := buffers.Get().(*buffer)
 	defer b.free()
@@ -114,20 +116,25 @@ type buffer struct{ bytes []byte }
 
 var buffers = sync.Pool{New: func() any { return &buffer{make([]byte, 0, pieceSize+4<<10)} }}
 
-// free gives the buffer back.
+// free gives the buffer back, unless a write failed or something was very large.
 func (b *buffer) free() {
-	if cap(b.bytes) > 2*pieceSize { // something was very large
+	if b.bytes == nil || cap(b.bytes) > 2*pieceSize {
 		return
 	}
 	b.bytes = b.bytes[:0]
 	buffers.Put(b)
 }
 
-// flush writes what is in the buffer.
+// flush writes what is in the buffer. The bytes of a failed write are not used again:
+// a frame of HTTP/2 may still be read from them.
 func (b *buffer) flush(w io.Writer) error {
-	_, err := w.Write(b.bytes)
-	b.bytes = b.bytes[:0]
-	return err
+	written := b.bytes
+	b.bytes = nil
+	if _, err := w.Write(written); err != nil {
+		return err
+	}
+	b.bytes = written[:0]
+	return nil
 }
 
 // flushPiece writes it if it is enough.

@@ -6,13 +6,16 @@ package api
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -92,15 +95,17 @@ func oddTime(r *rand.Rand) (time.Time, time.Duration) {
 func oddLists(r *rand.Rand, items int) (nodes, pods *objectList) {
 	meta := metav1.ListMeta{ResourceVersion: oneOf(r, []string{"", "1", "1764072000000000000"}), Continue: oneOf(r, []string{"", "a<b"})}
 	nodes, pods = &objectList{ListMeta: meta, kind: nodeKind}, &objectList{ListMeta: meta, kind: podKind}
-	var labels map[string]string
+	// As those of a store, neighbours that have the same labels share them.
+	labelledNode, labelledPod := labelled(nil)
 	for range items {
 		if r.IntN(3) > 0 {
-			labels = map[string]string{}
+			labels := map[string]string{}
 			for range r.IntN(5) {
 				labels[oneOf(r, oddStrings)] = oneOf(r, oddStrings)
 			}
+			labelledNode, labelledPod = labelled(labels)
 		}
-		n, p := labelled(labels)
+		n, p := labelledNode, labelledPod
 		n.Name, n.Usage = oneOf(r, oddStrings), oddUsage(r)
 		n.Timestamp, n.Window = oddTime(r)
 		p.Namespace, p.Name, p.Containers = oneOf(r, oddStrings), oneOf(r, oddStrings), nil
@@ -124,11 +129,12 @@ func (p *pieces) Write(b []byte) (int, error) {
 	return p.Buffer.Write(b)
 }
 
-// sameAsLibrary encodes an object or list both ways.
+// sameAsLibrary encodes an object or list both ways, and the events of an object.
 func sameAsLibrary(t *testing.T, o runtime.CacheableObject) {
 	t.Helper()
 	for name, encoder := range encoders() {
-		if _, ok := encodings[encoder.Identifier()]; !ok {
+		e, ok := encodings[encoder.Identifier()]
+		if !ok {
 			t.Fatalf("%s: left to the library: %s", name, encoder.Identifier())
 		}
 		var got pieces
@@ -146,6 +152,34 @@ func sameAsLibrary(t *testing.T, o runtime.CacheableObject) {
 			// Of a longer one, the generic API server takes it that it is all.
 			t.Errorf("%s: the first write has %d bytes", name, got.sizes[0])
 		}
+		if o, ok := o.(object); ok {
+			sameEvents(t, name, e, o, want.Bytes())
+		}
+	}
+}
+
+// sameEvents compares the events of an object that the library has encoded.
+func sameEvents(t *testing.T, name string, e encoding, o object, encoded []byte) {
+	t.Helper()
+	var types []string
+	for _, event := range eventEncodings {
+		if event.encoding != e {
+			continue
+		}
+		types = append(types, string(event.event))
+		var got pieces
+		if err := event.writeEvent(&got, o); err != nil {
+			t.Fatal(err)
+		}
+		if want := libraryEvent(t, e.format, event.event, encoded); !bytes.Equal(got.Bytes(), want) {
+			t.Fatalf("%s, %s:\n got %q\nwant %q", name, event.event, got.Bytes(), want)
+		}
+		if len(got.sizes) != 1 {
+			t.Errorf("%s, %s: %d writes, of which a watch makes as many frames", name, event.event, len(got.sizes))
+		}
+	}
+	if slices.Sort(types); !slices.Equal(types, []string{"ADDED", "DELETED", "MODIFIED"}) {
+		t.Errorf("%s: the events that need no library are %v", name, types)
 	}
 }
 
@@ -159,6 +193,23 @@ func TestEncodingIsTheLibrarys(t *testing.T) {
 			sameAsLibrary(t, nodes.Items[i])
 			sameAsLibrary(t, pods.Items[i])
 		}
+	}
+}
+
+// Long objects have lengths of three bytes, are larger than a piece of a list, or do
+// not fit into a buffer.
+func TestEncodingOfLongObjectsIsTheLibrarys(t *testing.T) {
+	sizes := []int{1 << 14, 20000, pieceSize, 2 * pieceSize, 3 * pieceSize}
+	for n := 1<<14 - 400; n < 1<<14; n += 25 { // one length of several gets its third byte
+		sizes = append(sizes, n)
+	}
+	for _, size := range sizes {
+		n, p := labelled(map[string]string{"app": strings.Repeat("x", size)})
+		sameAsLibrary(t, nodeObject{&n})
+		sameAsLibrary(t, podObject{&p})
+		_, p = labelled(nil)
+		p.Containers[0].Name = strings.Repeat("y", size)
+		sameAsLibrary(t, podObject{&p})
 	}
 }
 
@@ -183,23 +234,32 @@ func TestListIsWrittenInPieces(t *testing.T) {
 	}
 }
 
+// What a failed write was given is left as it was: it may still be read.
 func TestFailedWriteEndsTheEncoding(t *testing.T) {
-	_, pods := oddLists(rand.New(rand.NewPCG(3, 4)), 50)
+	nodes, pods := oddLists(rand.New(rand.NewPCG(3, 4)), 50)
 	for name, encoder := range encoders() {
 		for after := range 3 {
 			w := &failing{after: after}
 			if err := encoder.Encode(pods, w); !errors.Is(err, io.ErrClosedPipe) || w.after != -1 {
 				t.Errorf("%s, write %d: %v, %d writes after it", name, after, err, -1-w.after)
 			}
+			if err := encoder.Encode(nodes, io.Discard); err != nil || string(w.given) != w.text {
+				t.Errorf("%s, write %d: %v, the bytes are used again", name, after, err)
+			}
 		}
 	}
 }
 
 // failing fails from a write on.
-type failing struct{ after int }
+type failing struct {
+	after int
+	given []byte // to the write that failed
+	text  string
+}
 
 func (f *failing) Write(p []byte) (int, error) {
 	if f.after--; f.after < 0 {
+		f.given, f.text = p, string(p)
 		return 0, io.ErrClosedPipe
 	}
 	return len(p), nil
@@ -276,77 +336,157 @@ func FuzzEncoding(f *testing.F) {
 	})
 }
 
-// Events of a watch have the bytes of the library too.
+// libraryEvent returns what the library writes of an event whose object it has encoded, for
+// a format that is JSON or protobuf.
+func libraryEvent(t *testing.T, f format, eventType watch.EventType, object []byte) []byte {
+	t.Helper()
+	event := metav1.WatchEvent{Type: string(eventType), Object: runtime.RawExtension{Raw: object}}
+	var want bytes.Buffer
+	err := json.NewEncoder(&want).Encode(&event)
+	if f == (protobufFormat{}) {
+		want.Reset()
+		var message []byte
+		message, err = event.Marshal()
+		want.Write(message)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return want.Bytes()
+}
+
+// Events of a watch have the bytes of the library too: here, those that a watch has
+// when all is left to the library.
 func TestWatchEventsAreTheLibrarys(t *testing.T) {
 	s, clk := newStore(t)
-	server := serve(t, s, clk)
-	for name, encoder := range encoders() {
-		version, format, _ := strings.Cut(name, " ")
-		for resource, objects := range map[string][]runtime.Object{
-			"pods": podsOf(s.Pods(store.Query{})).objects(), "nodes": nodesOf(s.Nodes(store.Query{})).objects(),
-		} {
-			accept := map[string]string{"json": runtime.ContentTypeJSON, "protobuf": runtime.ContentTypeProtobuf + ";stream=watch"}[format]
-			_, got := get(t, server, prefix+version+"/"+resource+"?watch=1&timeoutSeconds=1", accept)
-			var want bytes.Buffer
-			for _, o := range objects {
-				var raw bytes.Buffer
-				if err := encoder.Encode(o, &raw); err != nil {
-					t.Fatal(err)
-				}
-				event := metav1.WatchEvent{Type: "ADDED", Object: runtime.RawExtension{Raw: raw.Bytes()}}
-				if format == "json" {
-					if err := json.NewEncoder(&want).Encode(&event); err != nil {
+	tests := []struct {
+		encoder, path, accept string
+		objects               *objectList
+	}{
+		{"v1 json", "v1/pods", asJSON, podsOf(s.Pods(store.Query{}))},
+		{"v1beta1 protobuf", "v1beta1/nodes", asProtobuf + ";stream=watch", nodesOf(s.Nodes(store.Query{}))},
+	}
+	for _, by := range []string{"us", "the library"} {
+		t.Run("by "+by, func(t *testing.T) {
+			if by == "the library" {
+				replaceEncodings(t, nil, nil)
+			}
+			server := serve(t, s, clk)
+			for _, tt := range tests {
+				encoder := encoders()[tt.encoder]
+				var want []byte
+				for _, o := range tt.objects.Items {
+					object, err := runtime.Encode(encoder, o.GetObject())
+					if err != nil {
 						t.Fatal(err)
 					}
-					continue
+					if tt.accept == asJSON {
+						want = append(want, libraryEvent(t, jsonFormat{}, watch.Added, object)...)
+						continue
+					}
+					event := libraryEvent(t, protobufFormat{}, watch.Added, object)
+					want = append(binary.BigEndian.AppendUint32(want, uint32(len(event))), event...)
 				}
-				message, err := event.Marshal()
-				if err != nil {
-					t.Fatal(err)
+				got := make([]byte, len(want))
+				if _, err := io.ReadFull(openStream(t, server, tt.path+"?watch=1", tt.accept), got); err != nil || !bytes.Equal(got, want) {
+					t.Errorf("%s: %v\n got %q\nwant %q", tt.path, err, got, want)
 				}
-				want.Write([]byte{0, 0, byte(len(message) >> 8), byte(len(message))})
-				want.Write(message)
 			}
-			if !bytes.Equal(got, want.Bytes()) {
-				t.Errorf("%s of %s:\n got %q\nwant %q", name, resource, got, want.Bytes())
-			}
-		}
+		})
 	}
 }
 
-// objects are those of the API.
-func (l *objectList) objects() (objects []runtime.Object) {
-	for _, o := range l.Items {
-		objects = append(objects, o.GetObject())
-	}
-	return objects
+// replaceEncodings puts others in the place of what is written without the library,
+// as long as the test runs.
+func replaceEncodings(t *testing.T, objects map[runtime.Identifier]encoding, events map[runtime.Identifier]eventEncoding) {
+	knownObjects, knownEvents := encodings, eventEncodings
+	t.Cleanup(func() { encodings, eventEncodings = knownObjects, knownEvents })
+	encodings, eventEncodings = objects, events
 }
 
-// The identifiers that the watch handler has for its encoders are those that are
-// known here: else, events would be encoded the slow way.
-func TestWatchEventsAreRecognized(t *testing.T) {
-	known := eventEncodings
-	t.Cleanup(func() { eventEncodings = known })
-	eventEncodings = map[runtime.Identifier]eventEncoding{}
-	for id, e := range known {
+// The identifiers that the generic API server has for its encoders are those that are
+// known here: else, all would be encoded the slow way.
+func TestEncodersAreRecognized(t *testing.T) {
+	objects, events := maps.Clone(encodings), maps.Clone(eventEncodings)
+	for id, e := range objects {
 		e.format = recognized{e.format}
-		eventEncodings[id] = e
+		objects[id] = e
 	}
+	for id, e := range events {
+		e.format = recognized{e.format}
+		events[id] = e
+	}
+	replaceEncodings(t, objects, events)
 	s, clk := newStore(t)
 	server := serve(t, s, clk)
-	for _, path := range []string{"v1/pods", "v1beta1/pods", "v1/nodes", "v1beta1/nodes"} {
-		for _, accept := range []string{runtime.ContentTypeJSON, runtime.ContentTypeProtobuf + ";stream=watch"} {
-			if _, got := get(t, server, prefix+path+"?watch=1&timeoutSeconds=1", accept); !strings.Contains(string(got), "recognized ADDED") {
-				t.Errorf("%s %s: %q", path, accept, got)
+
+	type stream struct {
+		io.Reader
+		path, accept string
+		frame        int // bytes before an event
+		want         string
+	}
+	var streams []stream
+	for accept, format := range map[string]string{asJSON: "api.jsonFormat", asProtobuf: "api.protobufFormat"} {
+		for _, version := range []string{"v1", "v1beta1"} {
+			recognized := "recognized " + format + " metrics.k8s.io/" + version
+			for path, want := range map[string]string{
+				"/pods":                 "PodMetricsList of 3",
+				"/namespaces/b/pods":    "PodMetricsList of 2",
+				"/namespaces/b/pods/db": "PodMetrics b/db",
+				"/nodes":                "NodeMetricsList of 2",
+				"/nodes/n1":             "NodeMetrics /n1",
+			} {
+				if _, got := get(t, server, prefix+version+path, accept); string(got) != recognized+" "+want {
+					t.Errorf("%s%s as %s: %q, want %q", version, path, accept, got, recognized+" "+want)
+				}
+			}
+			for path, want := range map[string]string{
+				"/pods?watch=1&labelSelector=app%3Ddb":            "PodMetrics b/db",
+				"/nodes?watch=1&fieldSelector=metadata.name%3Dn1": "NodeMetrics /n1",
+			} {
+				s := stream{path: version + path, accept: accept, want: recognized + " %s " + want}
+				if accept == asProtobuf {
+					s.accept, s.frame = accept+";stream=watch", 4
+				}
+				s.Reader = openStream(t, server, s.path, s.accept)
+				streams = append(streams, s)
+			}
+		}
+	}
+	for _, event := range []struct {
+		is     watch.EventType
+		happen func()
+	}{
+		{watch.Added, func() {}},
+		{watch.Modified, func() { scrape(s, clk, 2, []string{"a/web", "b/db"}, []string{"b/web"}) }},
+		{watch.Deleted, func() { s.RemovePod("b", "db"); s.RemoveNode("n1") }},
+	} {
+		event.happen()
+		for _, s := range streams {
+			want := fmt.Sprintf(s.want, event.is)
+			got := make([]byte, s.frame+len(want))
+			if _, err := io.ReadFull(s, got); err != nil || string(got[s.frame:]) != want {
+				t.Fatalf("%s as %s: %q (%v), want %q", s.path, s.accept, got, err, want)
 			}
 		}
 	}
 }
 
+// recognized writes of which format, version and object it is asked to write.
 type recognized struct{ format }
 
-func (recognized) appendEvent(b []byte, _ string, t watch.EventType, _ object) []byte {
-	return fmt.Append(b, "recognized ", t)
+func (r recognized) writeList(w io.Writer, apiVersion string, l *objectList) error {
+	_, err := fmt.Fprintf(w, "recognized %T %s %sList of %d", r.format, apiVersion, l.kind, len(l.Items))
+	return err
+}
+
+func (r recognized) appendObject(b []byte, apiVersion string, o object) []byte {
+	return fmt.Appendf(b, "recognized %T %s %s %s/%s", r.format, apiVersion, o.kind(), o.GetObjectMeta().GetNamespace(), o.GetObjectMeta().GetName())
+}
+
+func (r recognized) appendEvent(b []byte, apiVersion string, t watch.EventType, o object) []byte {
+	return r.appendObject(b, fmt.Sprint(apiVersion, " ", t), o)
 }
 
 // What is long is compressed for who accepts it.
@@ -410,9 +550,6 @@ func TestOtherRepresentations(t *testing.T) {
 		{"v1/pods", "application/json" + table, 200, []string{`"object":{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{"name":"db"`}},
 		{"v1beta1/pods?includeObject=Object", "application/json" + table, 200, []string{`"object":{"kind":"PodMetrics","apiVersion":"metrics.k8s.io/v1beta1"`, `"cpu":"250m"`}},
 		{"v1/nodes?includeObject=None", "application/json" + table, 200, []string{`"object":null`, `"cells":["n2","2500m","4Gi","64Mi","15s"]`}},
-		{"v1/pods?watch=1&timeoutSeconds=1", "application/json" + table, 200, []string{`"columnDefinitions":[{`, `"cells":["db","255m","51Mi","\u003cnone\u003e","15s"]`}},
-		{"v1/pods?watch=1&timeoutSeconds=1", "application/json" + partial, 200, []string{`{"type":"ADDED","object":{"kind":"PartialObjectMetadata"`}},
-		{"v1/pods?watch=1&timeoutSeconds=1&pretty=1", "application/json", 200, []string{`{"type":"ADDED","object":{"kind":"PodMetrics"`}},
 	}
 	for _, tt := range tests {
 		status, body := get(t, server, prefix+tt.path, tt.accept)
@@ -424,5 +561,10 @@ func TestOtherRepresentations(t *testing.T) {
 				t.Errorf("%s %s: no %s in\n%s", tt.path, tt.accept, want, body)
 			}
 		}
+	}
+	// A watch is never pretty.
+	l := openLines(t, server, "v1/pods?watch=1&pretty=1", asJSON)
+	if want := `{"type":"ADDED","object":{"kind":"PodMetrics"`; !l.Scan() || !strings.HasPrefix(l.Text(), want) {
+		t.Errorf("%q (%v), want %s first", l.Text(), l.Err(), want)
 	}
 }

@@ -18,7 +18,8 @@ import (
 )
 
 // object is a node or pod as the store has read it. It stands for the NodeMetrics
-// or PodMetrics that GetObject makes, and is encoded without making that.
+// or PodMetrics that GetObject makes. JSON and protobuf do not need that, nor do
+// tables and metadata; YAML, CBOR, pretty JSON and a table with whole objects do.
 type object interface {
 	runtime.Object
 	runtime.CacheableObject
@@ -104,7 +105,8 @@ func (o podObject) row() row {
 	return r
 }
 
-// encodeFunc is the library's way to encode an object of the scheme.
+// encodeFunc is the library's way to encode an object of the scheme. That of a watch
+// encodes an event, and takes an object of ours.
 type encodeFunc = func(runtime.Object, io.Writer) error
 
 func encodeObject(o object, id runtime.Identifier, encode encodeFunc, w io.Writer) error {
@@ -115,13 +117,17 @@ func encodeObject(o object, id runtime.Identifier, encode encodeFunc, w io.Write
 		return e.writeEvent(w, o)
 	}
 	if strings.HasPrefix(string(id), watchIdentifier) {
-		return encode(o, w) // it comes back here to have the object encoded
+		// It makes of the object what the watch asks for, or comes back here with the
+		// identifier of the object's own encoder.
+		return encode(o, w)
 	}
 	return encode(o.GetObject(), w)
 }
 
 // objectList is a list of nodes or pods, as objects are.
 type objectList struct {
+	// ListMeta lends the list its methods for protobuf, which know nothing of the
+	// items. Nothing must encode the list by them: CacheEncode does.
 	metav1.ListMeta
 	// Items is what the generic API server looks for in a list.
 	Items []object

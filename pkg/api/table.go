@@ -10,7 +10,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/metrics/pkg/apis/metrics"
 
 	"github.com/kubemeter/metrics-server/pkg/store"
 )
@@ -50,7 +49,7 @@ func (r *row) add(u *store.Usage) {
 }
 
 // convertToTable makes a table of an object, a list, or a watch's bookmark.
-func convertToTable(o, options runtime.Object) (*metav1.Table, error) {
+func convertToTable(from, options runtime.Object) (*metav1.Table, error) {
 	opts, _ := options.(*metav1.TableOptions)
 	if opts == nil {
 		opts = &metav1.TableOptions{}
@@ -61,7 +60,7 @@ func convertToTable(o, options runtime.Object) (*metav1.Table, error) {
 	if !opts.NoHeaders {
 		t.ColumnDefinitions = columns
 	}
-	switch o := o.(type) {
+	switch o := from.(type) {
 	case *objectList:
 		t.ListMeta = o.ListMeta
 		t.Rows = make([]metav1.TableRow, len(o.Items))
@@ -71,12 +70,13 @@ func convertToTable(o, options runtime.Object) (*metav1.Table, error) {
 	case object:
 		t.ResourceVersion = o.GetObjectMeta().GetResourceVersion()
 		t.Rows = []metav1.TableRow{tableRow(o, opts)}
-	case *metrics.NodeMetrics:
-		t.ResourceVersion = o.ResourceVersion
-		t.Rows = []metav1.TableRow{bookmarkRow(o)}
-	case *metrics.PodMetrics:
-		t.ResourceVersion = o.ResourceVersion
-		t.Rows = []metav1.TableRow{bookmarkRow(o)}
+	case metav1.ObjectMetaAccessor: // a bookmark: it has nothing to print
+		meta := o.GetObjectMeta()
+		if meta.GetName() != "" {
+			return nil, fmt.Errorf("cannot print %T %q as a table", o, meta.GetName())
+		}
+		t.ResourceVersion = meta.GetResourceVersion()
+		t.Rows = []metav1.TableRow{{Cells: row{}.cells(), Object: runtime.RawExtension{Object: from}}}
 	default:
 		return nil, fmt.Errorf("cannot print %T as a table", o)
 	}
@@ -89,10 +89,6 @@ func tableRow(o object, options *metav1.TableOptions) metav1.TableRow {
 		r.Object.Object = o.GetObject() // which can be converted to a version
 	}
 	return r
-}
-
-func bookmarkRow(o runtime.Object) metav1.TableRow {
-	return metav1.TableRow{Cells: row{}.cells(), Object: runtime.RawExtension{Object: o}}
 }
 
 func (r row) cells() []any {

@@ -286,6 +286,12 @@ func newLines(t *testing.T, body io.Reader) lines {
 
 func openLines(t *testing.T, server *httptest.Server, path, accept string) lines {
 	t.Helper()
+	return newLines(t, openStream(t, server, path, accept))
+}
+
+// openStream returns the body of an answer, and leaves it when the test ends.
+func openStream(t *testing.T, server *httptest.Server, path, accept string) io.Reader {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+prefix+path, nil)
@@ -301,7 +307,7 @@ func openLines(t *testing.T, server *httptest.Server, path, accept string) lines
 	if resp.StatusCode != http.StatusOK {
 		t.Fatalf("%s: %s", path, resp.Status)
 	}
-	return newLines(t, resp.Body)
+	return resp.Body
 }
 
 // next decodes the next event's object and returns the event's type, "" at the

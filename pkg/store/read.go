@@ -468,6 +468,8 @@ func (s *Store) allNodes() []*node {
 	}
 	s.nodesMu.Lock()
 	defer s.nodesMu.Unlock()
-	s.ordered = slices.SortedFunc(maps.Values(s.byName), func(a, b *node) int { return strings.Compare(a.name, b.name) })
+	if s.ordered == nil { // no other reader was first
+		s.ordered = slices.SortedFunc(maps.Values(s.byName), func(a, b *node) int { return strings.Compare(a.name, b.name) })
+	}
 	return s.ordered
 }
