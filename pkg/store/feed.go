@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// A feed remembers at least as many changes as there are in two rounds of
-	// scrapes, within these limits. Most are a sample newer, of which it does not
+	// A feed remembers as many changes as there are in two rounds of scrapes and a
+	// half, within these limits. Most are a sample newer, of which it does not
 	// keep what it was, so that a change costs 32 bytes.
 	minHistory, maxHistory = 1 << 13, 1 << 19
 	// maxWaiting is how many events wait for one watcher before it is ended.
@@ -125,8 +125,8 @@ func (f *feed[V]) revise(o object[V], before times, t *transition) (after times,
 }
 
 func (f *feed[V]) remember(c change[V]) {
-	if len(f.history) == cap(f.history) && len(f.history) < min(max(2*f.served, minHistory), maxHistory) {
-		longer := make([]change[V], 0, max(2*len(f.history), 64))
+	if most := min(max(2*f.served+f.served/2, minHistory), maxHistory); len(f.history) == cap(f.history) && len(f.history) < most {
+		longer := make([]change[V], 0, min(max(2*len(f.history), 64), most))
 		f.history = append(append(longer, f.history[f.oldest:]...), f.history[:f.oldest]...)
 		f.oldest = 0
 	}
