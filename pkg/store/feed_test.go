@@ -1039,8 +1039,8 @@ func TestHistory(t *testing.T) {
 		{1, 100, 100},
 		{1, minHistory, minHistory},
 		{minHistory, 10, minHistory + 10},
-		{minHistory, 10 * minHistory, 2 * minHistory},
-		{10, 5, 2 * minHistory}, // it does not shrink
+		{minHistory, 10 * minHistory, 5 * minHistory / 2},
+		{10, 5, 5 * minHistory / 2}, // it does not shrink
 		{maxHistory, 2 * maxHistory, maxHistory},
 	} {
 		for f.served = step.served; step.changes > 0; step.changes-- {
