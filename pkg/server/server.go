@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -27,10 +26,6 @@ import (
 
 // expirePeriod is how late watchers are told that something has become too old.
 const expirePeriod = time.Second
-
-// trimPeriod is the time between two collections of what is garbage by then, beside
-// those that Go's collector makes on its own.
-const trimPeriod = time.Minute
 
 // server is the parts, put together.
 type server struct {
@@ -117,23 +112,6 @@ func (s *server) run(ctx context.Context) error {
 	running.Wait()
 	s.kubelets.Close()
 	return err
-}
-
-// trim gives back memory, first when all has been scraped after a start: the lists of
-// nodes and pods, and a handshake with each kubelet, leave much garbage. Scraping
-// makes so little that it would be minutes until Go collects it.
-func (s *server) trim(ctx context.Context) {
-	synced := func(context.Context) (bool, error) { return s.inventory.NodesSynced() && s.inventory.PodsSynced(), nil }
-	if wait.PollUntilContextCancel(ctx, time.Second, true, synced) != nil {
-		return
-	}
-	wait.UntilWithContext(ctx, func(ctx context.Context) {
-		select {
-		case <-ctx.Done():
-		case <-time.After(s.pool.Resolution):
-			debug.FreeOSMemory()
-		}
-	}, trimPeriod)
 }
 
 // nodes hands a node to the store first, so that there is a place for its

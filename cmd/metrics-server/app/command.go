@@ -141,7 +141,7 @@ func (o *options) run(ctx context.Context, run Run) error {
 		return err
 	}
 	klog.InfoS("Starting", "version", version.Get().GitVersion, "metricResolution", config.Resolution, "metricMaxAge", config.MaxAge)
-	manageMemory()
+	limitMemory()
 	if err := run(ctx, *config); err != nil {
 		klog.ErrorS(err, "The server failed")
 		return errRun
