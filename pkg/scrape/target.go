@@ -41,7 +41,7 @@ type target struct {
 
 // phaseStep is what phases are multiples of: to start some scrapes at a time costs
 // less than to wake up for each.
-const phaseStep = 50 * time.Millisecond
+const phaseStep = 100 * time.Millisecond
 
 func newTarget(ctx context.Context, name string, resolution time.Duration) *target {
 	h := fnv.New64a()
