@@ -26,15 +26,11 @@ import (
 type direct struct {
 	*dialer
 	clock     clock.PassiveClock
-	headers   map[*resource]*headers
+	headers   map[*resource]*atomic.Pointer[headerText]
 	exchanges sync.Pool // *exchange
 }
 
-// headers of the requests for a resource, as they are sent.
-type headers struct {
-	current atomic.Pointer[headerText]
-}
-
+// headerText are the headers of the requests for a resource, as they are sent.
 type headerText struct {
 	token *string // that is in it
 	text  []byte
@@ -44,7 +40,7 @@ func newDirect(d *dialer, clock clock.PassiveClock) *direct {
 	return &direct{
 		dialer:    d,
 		clock:     clock,
-		headers:   map[*resource]*headers{metricsResource: {}, summaryResource: {}},
+		headers:   map[*resource]*atomic.Pointer[headerText]{metricsResource: {}, summaryResource: {}},
 		exchanges: sync.Pool{New: func() any { return newExchange() }},
 	}
 }
@@ -121,7 +117,7 @@ func (d *direct) headerText(want *resource) ([]byte, error) {
 		token = d.credentials.token.current.Load()
 	}
 	h := d.headers[want]
-	if known := h.current.Load(); known != nil && known.token == token {
+	if known := h.Load(); known != nil && known.token == token {
 		return known.text, nil
 	}
 	// Without a logger, for client-go would log it as a request.
@@ -144,7 +140,7 @@ func (d *direct) headerText(want *resource) ([]byte, error) {
 	}
 	defer resp.Body.Close()
 	text.WriteString("\r\n")
-	h.current.Store(&headerText{token, text.Bytes()})
+	h.Store(&headerText{token, text.Bytes()})
 	return text.Bytes(), nil
 }
 

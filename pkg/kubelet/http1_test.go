@@ -162,24 +162,41 @@ func FuzzResponse(f *testing.F) {
 	})
 }
 
-// A kubelet may close a connection while it is idle: that is no failure.
-func TestConnectionClosedWhileIdle(t *testing.T) {
-	accepted := 0
+// newRawFetcher fetches from a kubelet that answers each request on a connection
+// with respond, and closes it when that fails.
+func newRawFetcher(t *testing.T, respond func(net.Conn) error) *fetcher {
+	t.Helper()
 	port, ca := serveRaw(t, func(r *bufio.Reader, conn net.Conn) error {
 		if _, err := http.ReadRequest(r); err != nil {
 			return err
 		}
-		accepted++
-		io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\r\nbody")
-		return errors.New("closed without a word")
+		return respond(conn)
 	})
 	c := testConfig(port)
 	c.Client.CAData = ca
-	f := newFetcher(t, c)
+	return newFetcher(t, c)
+}
+
+// rawHead is that of a response with a body of 5 bytes.
+const rawHead = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\n"
+
+func (f *fetcher) wantBody(t *testing.T, want string) {
+	t.Helper()
+	if got := f.succeeds(t); string(got.Body) != want {
+		t.Errorf("got %q", got.Body)
+	}
+}
+
+// A kubelet may close a connection while it is idle: that is no failure.
+func TestConnectionClosedWhileIdle(t *testing.T) {
+	accepted := 0
+	f := newRawFetcher(t, func(conn net.Conn) error {
+		accepted++
+		io.WriteString(conn, rawHead+"right")
+		return errors.New("closed without a word")
+	})
 	for range 3 {
-		if got := f.succeeds(t); string(got.Body) != "body" {
-			t.Errorf("got %q", got.Body)
-		}
+		f.wantBody(t, "right")
 	}
 	if accepted != 3 {
 		t.Errorf("%d requests were answered, want 3", accepted)
@@ -190,22 +207,13 @@ func TestConnectionClosedWhileIdle(t *testing.T) {
 // again.
 func TestUnaskedResponse(t *testing.T) {
 	connections := map[net.Conn]bool{}
-	port, ca := serveRaw(t, func(r *bufio.Reader, conn net.Conn) error {
-		if _, err := http.ReadRequest(r); err != nil {
-			return err
-		}
+	f := newRawFetcher(t, func(conn net.Conn) error {
 		connections[conn] = true
-		const response = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\n"
-		_, err := io.WriteString(conn, response+"right"+response+"wrong")
+		_, err := io.WriteString(conn, rawHead+"right"+rawHead+"wrong")
 		return err
 	})
-	c := testConfig(port)
-	c.Client.CAData = ca
-	f := newFetcher(t, c)
 	for range 2 {
-		if got := f.succeeds(t); string(got.Body) != "right" {
-			t.Errorf("got %q", got.Body)
-		}
+		f.wantBody(t, "right")
 	}
 	if len(connections) != 2 {
 		t.Errorf("%d connections were made, want 2", len(connections))
@@ -215,24 +223,15 @@ func TestUnaskedResponse(t *testing.T) {
 // The same, when it comes while the connection is idle.
 func TestUnaskedResponseWhileIdle(t *testing.T) {
 	stray := make(chan bool)
-	port, ca := serveRaw(t, func(r *bufio.Reader, conn net.Conn) error {
-		if _, err := http.ReadRequest(r); err != nil {
-			return err
-		}
-		const response = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\n"
-		io.WriteString(conn, response+"right")
+	f := newRawFetcher(t, func(conn net.Conn) error {
+		io.WriteString(conn, rawHead+"right")
 		<-stray
-		_, err := io.WriteString(conn, response+"wrong")
+		_, err := io.WriteString(conn, rawHead+"wrong")
 		stray <- true
 		return err
 	})
-	c := testConfig(port)
-	c.Client.CAData = ca
-	f := newFetcher(t, c)
 	for range 2 {
-		if got := f.succeeds(t); string(got.Body) != "right" {
-			t.Errorf("got %q", got.Body)
-		}
+		f.wantBody(t, "right")
 		stray <- true
 		<-stray
 		eventually(t, "the stray response has come", func() bool { return !f.endpoint.idle.quiet() })

@@ -166,10 +166,6 @@ type stream struct {
 	known   map[string]uint64
 	newest  uint64
 	initial bool // what there was at the beginning is being told
-	// watches have begun since the last list. One that is cut while it catches up
-	// may have left out what has changed again, so that the next one takes for
-	// known what was not told yet.
-	watches int
 }
 
 // listed sees a list, or a further page of one.
@@ -185,7 +181,7 @@ func (s *stream) listed(list runtime.Object, further bool) {
 	for _, o := range items {
 		s.known[keyOf(o)] = revisionOf(o)
 	}
-	s.newest, s.watches = listRevision(list), 0
+	s.newest = listRevision(list)
 }
 
 // begins sees that a watch begins, and returns whether it tells again what pages
@@ -195,11 +191,10 @@ func (s *stream) begins(o metav1.ListOptions) bool {
 	defer s.mu.Unlock()
 	from := parseRevision(o.ResourceVersion)
 	if s.initial = o.SendInitialEvents != nil && *o.SendInitialEvents; s.initial {
-		s.known, s.newest, s.watches = map[string]uint64{}, 0, 0
+		s.known, s.newest = map[string]uint64{}, 0
 	} else if from != s.newest {
 		s.problem("a watch begins at %d, and %d was the last seen", from, s.newest)
 	}
-	s.watches++
 	return !s.initial && !s.history.isNew(from)
 }
 

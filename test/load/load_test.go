@@ -97,7 +97,8 @@ func TestDistribution(t *testing.T) {
 	}
 }
 
-func TestScrapeLog(t *testing.T) {
+func startKubelets(t *testing.T) *kubeletsim.Simulation {
+	t.Helper()
 	ca, err := kubeletsim.NewCA("test")
 	if err != nil {
 		t.Fatal(err)
@@ -106,7 +107,12 @@ func TestScrapeLog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	t.Cleanup(s.Close)
+	return s
+}
+
+func TestScrapeLog(t *testing.T) {
+	s := startKubelets(t)
 	var nodes []*kubeletsim.Node
 	for i := range 3 {
 		n, err := s.AddNode(fmt.Sprint(i))
@@ -419,15 +425,7 @@ func TestFileLimit(t *testing.T) {
 }
 
 func TestAPINode(t *testing.T) {
-	ca, err := kubeletsim.NewCA("test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := kubeletsim.Start(kubeletsim.Options{CA: ca})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	s := startKubelets(t)
 	n, err := s.AddNode("a")
 	if err != nil {
 		t.Fatal(err)
