@@ -126,7 +126,7 @@ func newHandler(t testing.TB, s *store.Store, clk clock.WithTicker, limit time.D
 	config.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(openapi.GetOpenAPIDefinitions, namer)
 	config.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(openapi.GetOpenAPIDefinitions, namer)
 	config.BuildHandlerChainFunc = func(handler http.Handler, config *genericapiserver.Config) http.Handler {
-		return genericapiserver.DefaultBuildHandlerChain(EndStalledWatches(handler, m, limit), config)
+		return genericapiserver.DefaultBuildHandlerChain(EndStalledWatches(ReleaseLists(handler), m, limit), config)
 	}
 	generic, err := config.Complete(nil).New("test", genericapiserver.NewEmptyDelegate())
 	if err != nil {

@@ -32,7 +32,7 @@ func resourceVersion(revision uint64) string { return strconv.FormatUint(revisio
 
 func nodeMetrics(n *store.NodeUsage) metrics.NodeMetrics {
 	return metrics.NodeMetrics{
-		ObjectMeta: objectMeta(n.Key(), n.Labels(), n.Revision(), n.Timestamp),
+		ObjectMeta: objectMeta(n.Key(), n.Labels().Map(), n.Revision(), n.Timestamp),
 		Timestamp:  metav1.NewTime(n.Timestamp),
 		Window:     metav1.Duration{Duration: n.Window},
 		Usage:      resourceList(&n.Usage),
@@ -46,7 +46,7 @@ func podMetrics(p *store.PodUsage) metrics.PodMetrics {
 		containers[i] = metrics.ContainerMetrics{Name: c.Name, Usage: resourceList(&c.Usage)}
 	}
 	return metrics.PodMetrics{
-		ObjectMeta: objectMeta(p.Key(), p.Labels(), p.Revision(), p.Timestamp),
+		ObjectMeta: objectMeta(p.Key(), p.Labels().Map(), p.Revision(), p.Timestamp),
 		Timestamp:  metav1.NewTime(p.Timestamp),
 		Window:     metav1.Duration{Duration: p.Window},
 		Containers: containers,

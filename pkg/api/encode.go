@@ -6,9 +6,8 @@ package api
 import (
 	"encoding/json"
 	"io"
-	"reflect"
-	"slices"
 	"sync"
+	"unsafe"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -16,6 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/metrics/pkg/apis/metrics/v1"
 	"k8s.io/metrics/pkg/apis/metrics/v1beta1"
+
+	"github.com/kubemeter/metrics-server/pkg/store"
 )
 
 // What is asked for most, JSON and protobuf, is written straight from what the
@@ -148,23 +149,15 @@ func (b *buffer) flushPiece(w io.Writer) error {
 // labelText are labels that have been encoded. In a list, the replicas of a
 // workload follow one another and have the same.
 type labelText struct {
-	labels map[string]string
-	keys   []string
+	labels store.Labels
 	text   []byte
 }
 
-// of returns the encoding of labels, which appendTo appends with the keys in
-// order. The labels are shared by all objects that have the same, and never
-// changed.
-func (t *labelText) of(labels map[string]string, appendTo func(b []byte, keys []string, labels map[string]string) []byte) []byte {
-	if reflect.ValueOf(labels).UnsafePointer() == reflect.ValueOf(t.labels).UnsafePointer() {
-		return t.text
+// of returns the encoding of labels, which appendTo appends. The labels are shared by
+// all objects that have the same, and never changed.
+func (t *labelText) of(labels store.Labels, appendTo func([]byte, store.Labels) []byte) []byte {
+	if len(labels) != len(t.labels) || unsafe.SliceData(labels) != unsafe.SliceData(t.labels) {
+		t.labels, t.text = labels, appendTo(t.text[:0], labels)
 	}
-	t.keys = t.keys[:0]
-	for key := range labels {
-		t.keys = append(t.keys, key)
-	}
-	slices.Sort(t.keys)
-	t.labels, t.text = labels, appendTo(t.text[:0], t.keys, labels)
 	return t.text
 }

@@ -35,7 +35,7 @@ func (jsonFormat) writeList(w io.Writer, apiVersion string, l *objectList) error
 	b.bytes = append(b.bytes, meta...)
 	b.bytes = append(b.bytes, `,"items":[`...)
 	var labels labelText
-	for i, o := range l.Items {
+	for i, o := range l.all() {
 		if i > 0 {
 			b.bytes = append(b.bytes, ',')
 		}
@@ -99,7 +99,7 @@ func (o podObject) appendJSON(b []byte, labels *labelText) []byte {
 	return append(b, "]}"...)
 }
 
-func appendMetaJSON(b []byte, namespace, name string, revision uint64, created time.Time, set map[string]string, labels *labelText) []byte {
+func appendMetaJSON(b []byte, namespace, name string, revision uint64, created time.Time, set store.Labels, labels *labelText) []byte {
 	b = append(b, `"metadata":{`...)
 	if name != "" {
 		b = append(b, `"name":`...)
@@ -122,18 +122,18 @@ func appendMetaJSON(b []byte, namespace, name string, revision uint64, created t
 	return append(b, '}')
 }
 
-func appendLabelsJSON(b []byte, keys []string, labels map[string]string) []byte {
-	if len(keys) == 0 {
+func appendLabelsJSON(b []byte, labels store.Labels) []byte {
+	if len(labels) == 0 {
 		return b
 	}
 	b = append(b, `,"labels":{`...)
-	for i, key := range keys {
+	for i, label := range labels {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendStringJSON(b, key)
+		b = appendStringJSON(b, label.Key)
 		b = append(b, ':')
-		b = appendStringJSON(b, labels[key])
+		b = appendStringJSON(b, label.Value)
 	}
 	return append(b, '}')
 }

@@ -53,14 +53,14 @@ func (protobufFormat) writeList(w io.Writer, apiVersion string, l *objectList) e
 	b.bytes = appendBytesField(b.bytes, field1, meta)
 	size := len(b.bytes)
 	// The size of all comes first. To make it once more takes less than to keep it.
-	for _, o := range l.Items {
+	for _, o := range l.all() {
 		b.bytes = appendItem(b.bytes[:0], o, &labels)
 		size += len(b.bytes)
 	}
 	b.bytes = appendType(b.bytes[:0], l.kind+"List", apiVersion)
 	b.bytes = binary.AppendUvarint(append(b.bytes, field2), uint64(size))
 	b.bytes = appendBytesField(b.bytes, field1, meta)
-	for _, o := range l.Items {
+	for _, o := range l.all() {
 		b.bytes = appendItem(b.bytes, o, &labels)
 		if err := b.flushPiece(w); err != nil {
 			return err
@@ -127,7 +127,7 @@ func (o podObject) appendProtobuf(b []byte, labels *labelText) []byte {
 	return b
 }
 
-func appendMeta(b []byte, namespace, name string, revision uint64, created time.Time, set map[string]string, labels *labelText) []byte {
+func appendMeta(b []byte, namespace, name string, revision uint64, created time.Time, set store.Labels, labels *labelText) []byte {
 	b, start := begin(b, field1)
 	b = appendStringField(b, field1, name)
 	b = append(b, field2, 0) // generateName
@@ -142,12 +142,12 @@ func appendMeta(b []byte, namespace, name string, revision uint64, created time.
 	return end(b, start)
 }
 
-func appendLabels(b []byte, keys []string, labels map[string]string) []byte {
-	for _, key := range keys {
+func appendLabels(b []byte, labels store.Labels) []byte {
+	for _, label := range labels {
 		var start int
 		b, start = begin(b, field11)
-		b = appendStringField(b, field1, key)
-		b = appendStringField(b, field2, labels[key])
+		b = appendStringField(b, field1, label.Key)
+		b = appendStringField(b, field2, label.Value)
 		b = end(b, start)
 	}
 	return b

@@ -78,6 +78,7 @@ func list[V store.Value](ctx context.Context, options *metainternalversion.ListO
 		return l, meta, storage.NewTooLargeResourceVersionError(wanted, current, 1)
 	}
 	l = read(q)
+	whenAnswered(ctx, l.Release)
 	if options.ResourceVersionMatch == metav1.ResourceVersionMatchExact && wanted != l.Revision {
 		return l, meta, expired(wanted, l.Revision)
 	}

@@ -82,7 +82,7 @@ func (c Config) newServer() (*server, error) {
 	}
 
 	c.APIServer.BuildHandlerChainFunc = func(handler http.Handler, config *genericapiserver.Config) http.Handler {
-		return genericapiserver.DefaultBuildHandlerChain(api.EndStalledWatches(handler, apiMetrics, api.StallLimit), config)
+		return genericapiserver.DefaultBuildHandlerChain(api.EndStalledWatches(api.ReleaseLists(handler), apiMetrics, api.StallLimit), config)
 	}
 	if serving := c.APIServer.SecureServing; serving != nil {
 		serving.Listener = api.LimitWrites(serving.Listener, api.StallLimit)

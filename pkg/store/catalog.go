@@ -95,8 +95,8 @@ func (c *catalog) list(p *pod) {
 	if g == nil {
 		g = &group{labels: p.labels}
 		index.groups[p.labels] = g
-		for key, value := range p.labels.all() {
-			t := term{key, value}
+		for _, label := range p.labels.all() {
+			t := term(label)
 			index.byTerm[t] = append(index.byTerm[t], g)
 		}
 	}
@@ -112,8 +112,8 @@ func (c *catalog) unlist(p *pod, set *labelSet) {
 	if g.pods = without(g.pods, p); g.pods != nil {
 		return
 	}
-	for key, value := range set.all() {
-		t := term{key, value}
+	for _, label := range set.all() {
+		t := term(label)
 		if index.byTerm[t] = without(index.byTerm[t], g); index.byTerm[t] == nil {
 			delete(index.byTerm, t)
 		}
@@ -214,7 +214,7 @@ func (x *labelIndex) appendMatching(found []*pod, selector labels.Selector, term
 		}
 	}
 	add := func(g *group) {
-		if selector.Matches(labels.Set(g.labels.all())) {
+		if selector.Matches(g.labels.all()) {
 			found = append(found, g.pods...)
 		}
 	}
@@ -232,7 +232,7 @@ func (x *labelIndex) appendMatching(found []*pod, selector labels.Selector, term
 }
 
 // term is a label, as something that a selector can ask for by equality.
-type term struct{ key, value string }
+type term Label
 
 // selectorTerms returns, for each requirement of a selector that names the
 // values of a label, the terms of which a match has exactly one.

@@ -65,7 +65,7 @@ func (n NodeUsage) Key() Key { return Key{Name: n.Name} }
 func (n NodeUsage) Revision() uint64 { return n.changed.revision }
 
 // Labels are shared: they are not to be changed.
-func (n NodeUsage) Labels() map[string]string { return n.labels.all() }
+func (n NodeUsage) Labels() Labels { return n.labels.all() }
 
 func (n NodeUsage) attributes() attributes { return attributes{labels: n.labels} }
 func (n NodeUsage) times() times           { return n.changed }
@@ -77,7 +77,7 @@ func (p PodUsage) Key() Key { return Key{p.Namespace, p.Name} }
 func (p PodUsage) Revision() uint64 { return p.changed.revision }
 
 // Labels are shared: they are not to be changed.
-func (p PodUsage) Labels() map[string]string { return p.selectable.labels.all() }
+func (p PodUsage) Labels() Labels { return p.selectable.labels.all() }
 
 // Node is the name of the node that reports the pod.
 func (p PodUsage) Node() string { return p.selectable.node }
@@ -149,7 +149,7 @@ func (q *Query) matches(k Key, a attributes) bool {
 	if q.Fields != nil && !q.Fields.Empty() && !q.Fields.Matches(fieldSet{k, a.node}) {
 		return false
 	}
-	return !q.selectsLabels() || q.Labels.Matches(labels.Set(a.labels.all()))
+	return !q.selectsLabels() || q.Labels.Matches(a.labels.all())
 }
 
 // matchesAll tells whether there is nothing that does not match.
@@ -364,8 +364,10 @@ func (p *pod) usage(containers []container, a attributes, t times, room *room) P
 // room is where the containers of a list's pods are: some hundred pods share one
 // piece of memory. A nil room makes one for each pod.
 type room struct {
-	free []ContainerUsage
-	size int // of the piece
+	pieces [][]ContainerUsage
+	size   int              // of the newest piece
+	used   int              // pieces
+	free   []ContainerUsage // of the piece used last
 }
 
 // maxRoom is how many containers a piece has at most.
@@ -375,9 +377,13 @@ func (r *room) take(n int) []ContainerUsage {
 	if r == nil {
 		return make([]ContainerUsage, 0, n)
 	}
-	if len(r.free) < n {
-		r.size = min(max(2*r.size, 8), maxRoom)
-		r.free = make([]ContainerUsage, max(n, r.size))
+	for len(r.free) < n {
+		if r.used == len(r.pieces) {
+			r.size = min(max(2*r.size, 8), maxRoom)
+			r.pieces = append(r.pieces, make([]ContainerUsage, max(n, r.size)))
+		}
+		r.free = r.pieces[r.used]
+		r.used++
 	}
 	taken := r.free[:0:n]
 	r.free = r.free[n:]

@@ -8,8 +8,6 @@ import (
 	"iter"
 	"math/bits"
 	"slices"
-
-	"k8s.io/apimachinery/pkg/labels"
 )
 
 // routes finds the watchers that a change is of interest to, without asking each:
@@ -155,8 +153,8 @@ func termsOf(k Key, a attributes) iter.Seq[term] {
 		if !yield(anything) || !yield(term{nameTerm, k.Name}) || !yield(term{nodeTerm, a.node}) {
 			return
 		}
-		for key, value := range a.labels.all() {
-			if !yield(term{key, value}) {
+		for _, label := range a.labels.all() {
+			if !yield(term(label)) {
 				return
 			}
 		}
@@ -213,7 +211,7 @@ func (r *route[V]) ask(slot int, set *labelSet) {
 		answers = append(answers, 0)
 	}
 	answers[slot/64] &^= 1 << (slot % 64)
-	if r.asked[slot].query.Labels.Matches(labels.Set(set.all())) {
+	if r.asked[slot].query.Labels.Matches(set.all()) {
 		answers[slot/64] |= 1 << (slot % 64)
 	}
 	r.matches[set] = answers

@@ -196,7 +196,7 @@ type plain[V Value] struct {
 }
 
 func plainly[V Value](v V) plain[V] {
-	p := plain[V]{v, v.attributes().labels.all()}
+	p := plain[V]{v, v.attributes().labels.all().Map()}
 	switch u := any(&p.Value).(type) {
 	case *PodUsage:
 		u.selectable.labels = nil
@@ -223,9 +223,9 @@ func selects[V Value](q Query, v V) bool {
 	has, set := fields.Set{FieldName: key.Name, FieldNamespace: key.Namespace}, labels.Set{}
 	switch u := any(v).(type) {
 	case PodUsage:
-		has[FieldNodeName], set = u.Node(), u.Labels()
+		has[FieldNodeName], set = u.Node(), u.Labels().Map()
 	case NodeUsage:
-		set = u.Labels()
+		set = u.Labels().Map()
 	}
 	return (q.Namespace == "" || q.Namespace == key.Namespace) &&
 		(q.Labels == nil || q.Labels.Matches(set)) && (q.Fields == nil || q.Fields.Matches(has))
@@ -258,12 +258,12 @@ func difference[V Value](got, want []V) string {
 func describe(e *Event[PodUsage]) string {
 	p := e.Value
 	return describeType(e.Type) + strings.TrimRight(fmt.Sprintf(" %s/%s %s %v %s",
-		p.Namespace, p.Name, p.Node(), p.Timestamp.Sub(start), labels.Set(p.Labels())), " ")
+		p.Namespace, p.Name, p.Node(), p.Timestamp.Sub(start), labels.Set(p.Labels().Map())), " ")
 }
 
 func describeNode(e *Event[NodeUsage]) string {
 	return describeType(e.Type) + strings.TrimRight(fmt.Sprintf(" %s %v %s",
-		e.Value.Name, e.Value.Timestamp.Sub(start), labels.Set(e.Value.Labels())), " ")
+		e.Value.Name, e.Value.Timestamp.Sub(start), labels.Set(e.Value.Labels().Map())), " ")
 }
 
 func describeType(t EventType) string {
@@ -1188,7 +1188,7 @@ func TestRoutesForget(t *testing.T) {
 	r.add(&Watcher[PodUsage]{query: Query{Labels: selector(t, "!app")}})
 	for i := range maxAnswers + 10 {
 		matched := 0
-		for range r.matching(&labelSet{labels: map[string]string{"i": fmt.Sprint(i)}}) {
+		for range r.matching(&labelSet{labels: Labels{{"i", fmt.Sprint(i)}}}) {
 			matched++
 		}
 		if matched != 1 || len(r.matches) > maxAnswers {
