@@ -62,13 +62,13 @@ func TestNodeStoreHandsOnWhatIsUsed(t *testing.T) {
 	r := &recorder{}
 	s := &nodeStore{nodes: r, known: map[string]nodeState{}}
 	full := node("a", func(n *corev1.Node) {
-		n.Labels = map[string]string{"zone": "x"}
+		n.Labels = map[string]string{"kubernetes.io/hostname": "h"}
 		n.Annotations = map[string]string{"metrics.k8s.io/resource-metrics-path": "/metrics/nodes/a"}
 		n.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "10.0.0.1"}}
 		n.Status.DaemonEndpoints.KubeletEndpoint.Port = 10251
 	})
 	must(t, s.Add(full))
-	r.want(t, "set {a [{InternalIP 10.0.0.1}] 10251 /metrics/nodes/a} map[zone:x]")
+	r.want(t, "set {a [{InternalIP 10.0.0.1}] h 10251 /metrics/nodes/a} map[kubernetes.io/hostname:h]")
 
 	// A heartbeat is no news, whatever is used is.
 	heartbeat := full.DeepCopy()
@@ -77,6 +77,7 @@ func TestNodeStoreHandsOnWhatIsUsed(t *testing.T) {
 	r.want(t)
 	for _, change := range []func(*corev1.Node){
 		func(n *corev1.Node) { n.Labels["zone"] = "y" },
+		func(n *corev1.Node) { n.Labels["kubernetes.io/hostname"] = "other" },
 		func(n *corev1.Node) { delete(n.Annotations, "metrics.k8s.io/resource-metrics-path") },
 		func(n *corev1.Node) { n.Status.Addresses[0].Address = "10.0.0.2" },
 		func(n *corev1.Node) { n.Status.DaemonEndpoints.KubeletEndpoint.Port = 10250 },
@@ -103,12 +104,12 @@ func TestNodeStoreRelist(t *testing.T) {
 		t.Error("synced before the first list")
 	}
 	must(t, s.Replace([]any{node("a"), node("b")}, "1"))
-	r.want(t, "set {a [] 0 } map[]", "set {b [] 0 } map[]")
+	r.want(t, "set {a []  0 } map[]", "set {b []  0 } map[]")
 	if !s.synced.Load() {
 		t.Error("not synced after the first list")
 	}
 	must(t, s.Replace([]any{node("b"), node("c")}, "2"))
-	r.want(t, "set {c [] 0 } map[]", "remove a")
+	r.want(t, "set {c []  0 } map[]", "remove a")
 }
 
 func TestPodStore(t *testing.T) {

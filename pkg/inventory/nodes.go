@@ -61,6 +61,7 @@ func (s *nodeStore) Add(obj any) error {
 		Node: kubelet.Node{
 			Name:        n.Name,
 			Addresses:   n.Status.Addresses,
+			Hostname:    n.Labels[corev1.LabelHostname],
 			Port:        n.Status.DaemonEndpoints.KubeletEndpoint.Port,
 			MetricsPath: n.Annotations[kubelet.MetricsPathAnnotation],
 		},

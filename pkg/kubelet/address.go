@@ -30,9 +30,9 @@ func listAddresses(addresses []corev1.NodeAddress) string {
 	}
 	names := make([]string, 0, len(addresses))
 	for _, a := range addresses {
-		names = append(names, fmt.Sprintf("%s=%q", a.Type, a.Address))
+		names = append(names, string(a.Type)+"="+a.Address)
 	}
-	return "the addresses " + strings.Join(names, ", ")
+	return "the addresses " + list(names)
 }
 
 func listTypes(types []corev1.NodeAddressType) string {

@@ -71,6 +71,17 @@ func (a *authority) issue(tb testing.TB, name string, change func(*x509.Certific
 	if err != nil {
 		tb.Fatal(err)
 	}
+	return newPair(tb, der, key)
+}
+
+// own is the authority's own certificate.
+func (a *authority) own(tb testing.TB) pair {
+	tb.Helper()
+	return newPair(tb, a.certificate.Raw, a.key)
+}
+
+func newPair(tb testing.TB, der []byte, key *ecdsa.PrivateKey) pair {
+	tb.Helper()
 	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		tb.Fatal(err)

@@ -28,6 +28,7 @@ type Client struct {
 	config      Config
 	clock       clock.PassiveClock
 	credentials *credentials
+	dialer      *dialer
 	getter      getter
 
 	mu        sync.Mutex
@@ -39,10 +40,6 @@ type getter interface {
 	// get returns the answer, which is to be released, or why there is none by the
 	// deadline.
 	get(ctx context.Context, deadline time.Time, e *Endpoint, at *location, want *resource) (Answer, Reason, error)
-	// renew has later requests use new connections, with the credentials of now.
-	renew()
-	// close closes what does not belong to an Endpoint.
-	close()
 }
 
 // NewClient reads the files that the configuration names and fails if one of
@@ -62,12 +59,17 @@ func newClient(c Config, clock clock.PassiveClock) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	client := &Client{config: c, clock: clock, credentials: credentials, endpoints: make(map[*Endpoint]struct{})}
-	dialer := &dialer{config: c, transport: config, credentials: credentials}
+	client := &Client{
+		config:      c,
+		clock:       clock,
+		credentials: credentials,
+		dialer:      &dialer{config: c, transport: config, credentials: credentials},
+		endpoints:   make(map[*Endpoint]struct{}),
+	}
 	if useLibrary {
-		client.getter, err = newLibrary(dialer, clock)
+		client.getter, err = newLibrary(client.dialer, clock)
 	} else {
-		client.getter = newDirect(dialer, clock)
+		client.getter = newDirect(client.dialer, clock)
 	}
 	return client, err
 }
@@ -104,14 +106,14 @@ func (c *Client) Fetch(ctx context.Context, e *Endpoint) (Answer, error) {
 			return answer, nil
 		}
 		if reason != ReasonNotFound {
-			return Answer{}, &Error{Reason: reason, Node: e.node, URL: e.metrics.url, Err: err}
+			return Answer{}, &Error{Reason: reason, Node: e.node.Name, URL: e.metrics.url, Err: err}
 		}
 	}
 	answer, reason, err := c.getter.get(ctx, deadline, e, &e.summary, summaryResource)
 	if err != nil {
 		e.useMetrics()
 		err = fmt.Errorf("%w (asked because %s answered 404)", err, e.metrics.url)
-		return Answer{}, &Error{Reason: reason, Node: e.node, URL: e.summary.url, Err: err}
+		return Answer{}, &Error{Reason: reason, Node: e.node.Name, URL: e.summary.url, Err: err}
 	}
 	e.useSummary(now)
 	return answer, nil
@@ -120,7 +122,7 @@ func (c *Client) Fetch(ctx context.Context, e *Endpoint) (Answer, error) {
 // renew closes the connections that are idle, and has the others closed as soon as
 // they are.
 func (c *Client) renew() {
-	c.getter.renew()
+	c.dialer.generation.Add(1)
 	for _, e := range c.all() {
 		e.dropIdle()
 	}
@@ -150,5 +152,4 @@ func (c *Client) Close() {
 	for _, e := range c.all() {
 		e.Close()
 	}
-	c.getter.close()
 }

@@ -127,16 +127,18 @@ type fetcher struct {
 
 func newFetcher(t *testing.T, c Config) *fetcher {
 	t.Helper()
+	return newFetcherOf(t, c, Node{Name: "n1", Addresses: addresses("InternalIP", "127.0.0.1")})
+}
+
+func newFetcherOf(t *testing.T, c Config, n Node) *fetcher {
+	t.Helper()
 	clock := clocktesting.NewFakePassiveClock(start)
 	client, err := newClient(c, clock)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	endpoint, err := client.Endpoint(Node{
-		Name:      "n1",
-		Addresses: []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "127.0.0.1"}},
-	})
+	endpoint, err := client.Endpoint(n)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -327,18 +329,30 @@ func TestOneConnectionForManyFetches(t *testing.T) {
 }
 
 func TestCloseLeavesNothing(t *testing.T) {
-	k := newKubelet(t, answer(textType, ""), nil)
-	f := newFetcher(t, k.config(t))
-	f.succeeds(t)
-	f.Close()
-	eventually(t, "the connection is closed", func() bool {
-		_, open := k.counts()
-		return open == 0
-	})
-	eventually(t, "the goroutines of the connection end", func() bool {
-		stacks := make([]byte, 1<<20)
-		return !bytes.Contains(stacks[:runtime.Stack(stacks, true)], []byte("persistConn"))
-	})
+	for name, proxy := range getters {
+		t.Run(name, func(t *testing.T) {
+			k := newKubelet(t, answer(textType, ""), nil)
+			c := k.config(t)
+			c.Client.Proxy = proxy
+			f := newFetcher(t, c)
+			f.succeeds(t)
+			f.Close()
+			eventually(t, "the connection is closed", func() bool {
+				_, open := k.counts()
+				return open == 0
+			})
+			eventually(t, "the goroutines of the connection end", func() bool {
+				stacks := make([]byte, 1<<20)
+				return !bytes.Contains(stacks[:runtime.Stack(stacks, true)], []byte("persistConn"))
+			})
+			// A fetch that was under way then may begin a connection after that.
+			f.succeeds(t)
+			eventually(t, "the last connection is closed", func() bool {
+				_, open := k.counts()
+				return open == 0
+			})
+		})
+	}
 }
 
 // eventually polls: closing is seen by another goroutine.

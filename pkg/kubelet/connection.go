@@ -154,11 +154,11 @@ type unansweredError struct{ error }
 func (e unansweredError) Unwrap() error { return e.error }
 
 // connect makes a connection with the credentials of now.
-func (d *dialer) connect(ctx context.Context, deadline time.Time, host string) (*connection, error) {
+func (d *dialer) connect(ctx context.Context, deadline time.Time, e *Endpoint) (*connection, error) {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	generation := d.generation.Load()
-	raw, err := d.dial(ctx, "tcp", host)
+	raw, err := d.dial(ctx, "tcp", e.host)
 	if err != nil {
 		return nil, transportError{err}
 	}
@@ -166,15 +166,12 @@ func (d *dialer) connect(ctx context.Context, deadline time.Time, host string) (
 	if d.config.Insecure {
 		return c, nil
 	}
-	config := d.tlsConfig()
-	if config.ServerName == "" {
-		config.ServerName, _, _ = net.SplitHostPort(host)
-	}
-	stream := tls.Client(raw, config)
+	stream := tls.Client(raw, d.tlsConfig(e))
 	if err := stream.HandshakeContext(ctx); err != nil {
 		c.close()
 		return nil, transportError{err}
 	}
+	forgetCertificates(stream)
 	c.stream = stream
 	return c, nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -60,10 +61,16 @@ func TestTokenFileRotates(t *testing.T) {
 }
 
 func TestCAFileRotates(t *testing.T) {
+	for name, proxy := range getters {
+		t.Run(name, func(t *testing.T) { testCAFileRotates(t, proxy) })
+	}
+}
+
+func testCAFileRotates(t *testing.T, proxy func(*http.Request) (*url.URL, error)) {
 	k := newKubelet(t, answer(textType, ""), nil)
 	file := tempFile(t, "ca.crt", k.authority.pem)
 	c := k.config(t)
-	c.Client.CAData, c.Client.CAFile = nil, file
+	c.Client.CAData, c.Client.CAFile, c.Client.Proxy = nil, file, proxy
 	f := newFetcher(t, c)
 	f.succeeds(t)
 
@@ -127,6 +134,26 @@ func TestClientCertificateFilesRotate(t *testing.T) {
 	eventually(t, "one connection is left", func() bool {
 		accepted, open := k.counts()
 		return accepted == 2 && open == 1
+	})
+}
+
+// Credentials that change while a request is made ready: its connection, which has the
+// old ones, is not kept.
+func TestCredentialsChangeDuringFetch(t *testing.T) {
+	k := newKubelet(t, answer(textType, ""), nil)
+	c := k.config(t)
+	var f *fetcher
+	c.Client.WrapTransport = func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
+			f.renew()
+			return next.RoundTrip(r)
+		})
+	}
+	f = newFetcher(t, c)
+	f.succeeds(t)
+	eventually(t, "the connection is closed", func() bool {
+		accepted, open := k.counts()
+		return accepted == 1 && open == 0
 	})
 }
 

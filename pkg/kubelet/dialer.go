@@ -31,11 +31,7 @@ type transportError struct{ error }
 
 func (e transportError) Unwrap() error { return e.error }
 
-// dial connects within the timeout of a request: net/http goes on dialling after
-// the request is given up.
 func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, d.config.Timeout)
-	defer cancel()
 	if d.transport.DialHolder != nil {
 		return d.transport.DialHolder.Dial(ctx, network, address)
 	}
@@ -43,20 +39,29 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 	return dialer.DialContext(ctx, network, address)
 }
 
-// tlsConfig says how a kubelet is verified, and with which certificate the
-// client answers. The name that is verified is the address dialled, unless the
-// configuration has a ServerName.
-func (d *dialer) tlsConfig() *tls.Config {
+// tlsConfig says how the kubelet of an endpoint is verified, and with which
+// certificate the client answers. It has no cache of sessions: each connection is
+// verified by the certificate that the kubelet has now.
+func (d *dialer) tlsConfig(e *Endpoint) *tls.Config {
 	certificate := d.credentials.certificate.Load()
-	return &tls.Config{
-		MinVersion:         tls.VersionTLS12,
-		RootCAs:            d.credentials.roots.Load(),
-		ServerName:         d.transport.TLS.ServerName,
-		InsecureSkipVerify: d.transport.TLS.Insecure,
+	address, _, _ := net.SplitHostPort(e.host)
+	config := &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		ServerName: address,
+		// crypto/tls would verify for one name only. VerifyConnection sees every
+		// handshake, and before the client shows its own certificate.
+		InsecureSkipVerify: true,
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			return d.clientCertificate(certificate)
 		},
 	}
+	if !d.transport.TLS.Insecure {
+		roots := d.credentials.roots.Load()
+		config.VerifyConnection = func(s tls.ConnectionState) error {
+			return verifyCertificate(s.PeerCertificates, roots, &e.node)
+		}
+	}
+	return config
 }
 
 // clientCertificate returns configured, or what an exec plugin has. An empty
@@ -74,17 +79,14 @@ func (d *dialer) clientCertificate(configured *tls.Certificate) (*tls.Certificat
 	return &tls.Certificate{}, nil
 }
 
-// explain adds to an error of a connection what it does not say itself.
+// explain says of a timeout what it was that took too long.
 func (d *dialer) explain(err error, connected bool) error {
-	if err == nil {
-		return nil
+	if err == nil || !isTimeout(err) {
+		return err
 	}
-	if isTimeout(err) {
-		phase := "no connection in time"
-		if connected {
-			phase = "no complete answer in time"
-		}
-		return fmt.Errorf("%s: %w; --kubelet-request-timeout is %s", phase, err, d.config.Timeout)
+	phase := "no connection in time"
+	if connected {
+		phase = "no complete answer in time"
 	}
-	return explainCertificate(err)
+	return fmt.Errorf("%s: %w; --kubelet-request-timeout is %s", phase, err, d.config.Timeout)
 }

@@ -62,7 +62,7 @@ func (d *direct) get(ctx context.Context, deadline time.Time, e *Endpoint, at *l
 	for {
 		reused := conn != nil
 		if !reused {
-			if conn, err = d.connect(ctx, deadline, e.host); err != nil {
+			if conn, err = d.connect(ctx, deadline, e); err != nil {
 				return Answer{}, requestReason(err), d.explain(err, false)
 			}
 		}
@@ -147,9 +147,3 @@ func (d *direct) headerText(want *resource) ([]byte, error) {
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
-
-// renew implements getter.
-func (d *direct) renew() { d.generation.Add(1) }
-
-// close implements getter.
-func (d *direct) close() {}

@@ -32,7 +32,7 @@ const (
 // one Endpoint must not run at the same time.
 type Endpoint struct {
 	client  *Client
-	node    string
+	node    Node
 	host    string // address and port
 	metrics location
 	summary location
@@ -40,9 +40,10 @@ type Endpoint struct {
 	// use.
 	metricsAfter time.Time
 
-	mu     sync.Mutex
-	idle   *connection // nil while it is in use, or there is none
-	closed bool
+	mu        sync.Mutex
+	idle      *connection     // of direct; nil while it is in use, or there is none
+	transport *http.Transport // of library; nil if there is none
+	closed    bool
 }
 
 // location is something to ask a kubelet for.
@@ -63,7 +64,7 @@ func (c *Client) Endpoint(n Node) (*Endpoint, error) {
 	if err != nil {
 		return nil, &Error{Reason: ReasonInvalidPath, Node: n.Name, Err: err}
 	}
-	e := &Endpoint{client: c, node: n.Name, host: net.JoinHostPort(address, strconv.Itoa(c.port(n)))}
+	e := &Endpoint{client: c, node: n, host: net.JoinHostPort(address, strconv.Itoa(c.port(n)))}
 	base := url.URL{Scheme: c.scheme(), Host: e.host}
 	if err := e.metrics.set(base, url.URL{Path: path}); err != nil {
 		return nil, &Error{Reason: ReasonNoAddress, Node: n.Name, Err: err}
@@ -139,6 +140,32 @@ func (e *Endpoint) drop() {
 	if e.idle != nil {
 		e.idle.close()
 		e.idle = nil
+	}
+	if e.transport != nil {
+		e.transport.CloseIdleConnections()
+		e.transport = nil
+	}
+}
+
+// takeTransport returns the transport in use, or else a new one.
+func (e *Endpoint) takeTransport(create func(*Endpoint) *http.Transport) *http.Transport {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.transport == nil {
+		e.transport = create(e)
+	}
+	return e.transport
+}
+
+// putTransport closes what is idle of a transport that is not in use any more.
+func (e *Endpoint) putTransport(t *http.Transport) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		e.drop()
+	}
+	if e.transport != t {
+		t.CloseIdleConnections()
 	}
 }
 

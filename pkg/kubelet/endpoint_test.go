@@ -83,7 +83,7 @@ func TestEndpointErrors(t *testing.T) {
 		{
 			name: "no usable address",
 			node: Node{Addresses: addresses("Hostname", "n1", "ExternalIP", "1.2.3.4")},
-			want: `node "n1": the node has the addresses Hostname="n1", ExternalIP="1.2.3.4", and --kubelet-preferred-address-types allows only InternalIP`,
+			want: `node "n1": the node has the addresses Hostname=n1, ExternalIP=1.2.3.4, and --kubelet-preferred-address-types allows only InternalIP`,
 			why:  ReasonNoAddress,
 		},
 		{

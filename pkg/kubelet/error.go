@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -37,10 +38,12 @@ const (
 	ReasonConnection Reason = "connection"
 	// ReasonTLSUnknownAuthority is a serving certificate of an unknown signer.
 	ReasonTLSUnknownAuthority Reason = "tls_unknown_authority"
-	// ReasonTLSName is a serving certificate for other names than the address.
+	// ReasonTLSName is a serving certificate of another than the node.
 	ReasonTLSName Reason = "tls_name"
 	// ReasonTLSExpired is a serving certificate that is expired or not valid yet.
 	ReasonTLSExpired Reason = "tls_expired"
+	// ReasonTLSUsage is a serving certificate that is not for servers.
+	ReasonTLSUsage Reason = "tls_usage"
 	// ReasonTLS is any other failure of TLS.
 	ReasonTLS Reason = "tls"
 	// ReasonUnauthorized is a 401.
@@ -94,11 +97,14 @@ func (e *Error) remedy() string {
 	case ReasonForbidden:
 		return "our user needs the verb get on " + kubeletResource(e.URL) + " in the API group \"\""
 	case ReasonTLSUnknownAuthority:
-		return "have kubelet serving certificates signed by the cluster CA (serverTLSBootstrap), or give " +
-			"their CA as --kubelet-certificate-authority; for tests only: --kubelet-insecure-tls"
+		return "have the kubelet request its certificate from the cluster's signer (serverTLSBootstrap: true) and approve " +
+			"its CSRs, or give the CA of its certificate as --kubelet-certificate-authority, or in a test cluster " +
+			"trust anyone with --kubelet-insecure-tls"
 	case ReasonTLSName:
-		return "choose another address with --kubelet-preferred-address-types, or have the kubelet's " +
-			"serving certificate name this one"
+		return "see that no other node states its addresses, and have the kubelet's certificate name the node, as one does " +
+			"that it requests itself (serverTLSBootstrap: true, with approved CSRs)"
+	case ReasonTLSUsage:
+		return "give the kubelet a certificate with the extended key usage serverAuth"
 	case ReasonTLSExpired:
 		return "renew the kubelet's serving certificate, and check the clocks of both machines"
 	}
@@ -131,21 +137,47 @@ func statusReason(code int) Reason {
 	return ReasonHTTPStatus
 }
 
-// maxQuoted is how many bytes of what a kubelet sent are quoted in an error.
-const maxQuoted = 200
+const (
+	// maxQuoted is how many bytes of what a kubelet sent are quoted in an error.
+	maxQuoted = 200
+	// maxListed is how many items of a list are.
+	maxListed = 8
+)
 
 // truncate makes text from a kubelet fit for an error: printable, on one line,
 // at most maxQuoted bytes.
 func truncate(text string) string {
-	text = strings.Join(strings.Fields(oneLine(text)), " ")
+	return cut(strings.Join(strings.Fields(oneLine(text)), " "))
+}
+
+// escape is truncate for text of which every character counts.
+func escape(text string) string {
+	quoted := strconv.Quote(text)
+	return cut(quoted[1 : len(quoted)-1])
+}
+
+func cut(text string) string {
 	if len(text) <= maxQuoted {
 		return text
 	}
-	cut := maxQuoted
-	for !utf8.RuneStart(text[cut]) {
-		cut--
+	end := maxQuoted
+	for !utf8.RuneStart(text[end]) {
+		end--
 	}
-	return text[:cut] + "…"
+	return text[:end] + "…"
+}
+
+// list escapes the first items, and counts the others.
+func list(items []string) string {
+	listed := make([]string, 0, maxListed)
+	for _, item := range items[:min(len(items), maxListed)] {
+		listed = append(listed, escape(item))
+	}
+	text := strings.Join(listed, ", ")
+	if more := len(items) - maxListed; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }
 
 func oneLine(text string) string {

@@ -5,7 +5,8 @@
 // request, authenticated and verified both ways, bounded in time and size.
 //
 // A kubelet is not trusted: what it sends is bounded and never ends up in a log
-// unsanitized, and credentials only go to the address that the node states.
+// unsanitized, and credentials only go to the address that the node states, and to
+// who has a certificate of that node.
 package kubelet
 
 import (
@@ -23,8 +24,9 @@ type Config struct {
 	// Client holds the credentials shown to kubelets (client certificate,
 	// token, basic auth, exec plugin), the CA that signs the kubelets' serving
 	// certificates (empty: those of the system), and optionally Proxy, Dial and
-	// UserAgent. Files that it names may rotate: see Client. Its Host, Timeout
-	// and Transport are not used, and neither is a proxy from the environment.
+	// UserAgent. Files that it names may rotate: see Client. Its Host, ServerName,
+	// Timeout and Transport are not used, and neither is a proxy from the
+	// environment.
 	Client *rest.Config
 	// Insecure talks plain HTTP without credentials
 	// (--deprecated-kubelet-completely-insecure).
@@ -49,15 +51,18 @@ const MetricsPathAnnotation = "metrics.k8s.io/resource-metrics-path"
 type Node struct {
 	Name      string
 	Addresses []corev1.NodeAddress
+	// Hostname is the value of the label kubernetes.io/hostname, "" if there is none.
+	Hostname string
 	// Port of status.daemonEndpoints.kubeletEndpoint, 0 if not stated.
 	Port int32
 	// MetricsPath is the value of MetricsPathAnnotation, "" if there is none.
 	MetricsPath string
 }
 
-// Equal tells whether two nodes are scraped in the same way.
+// Equal tells whether two nodes are scraped and verified in the same way.
 func (n Node) Equal(o Node) bool {
-	return n.Name == o.Name && n.Port == o.Port && n.MetricsPath == o.MetricsPath && slices.Equal(n.Addresses, o.Addresses)
+	return n.Name == o.Name && n.Hostname == o.Hostname && n.Port == o.Port && n.MetricsPath == o.MetricsPath &&
+		slices.Equal(n.Addresses, o.Addresses)
 }
 
 // Answer is the body of a successful fetch.

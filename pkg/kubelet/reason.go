@@ -6,9 +6,7 @@ package kubelet
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"fmt"
 	"net"
 	"strings"
 	"syscall"
@@ -62,21 +60,15 @@ func isHeaderTooLarge(err error) bool {
 // tlsReason returns "" for an error that is not about TLS.
 func tlsReason(err error) Reason {
 	var (
-		authority x509.UnknownAuthorityError
-		hostname  x509.HostnameError
-		invalid   x509.CertificateInvalidError
-		failed    *tls.CertificateVerificationError
-		record    tls.RecordHeaderError
-		alert     *net.OpError
+		kubelet *certificateError
+		proxy   *tls.CertificateVerificationError
+		record  tls.RecordHeaderError
+		alert   *net.OpError
 	)
 	switch {
-	case errors.As(err, &authority):
-		return ReasonTLSUnknownAuthority
-	case errors.As(err, &hostname):
-		return ReasonTLSName
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return ReasonTLSExpired
-	case errors.As(err, &failed), errors.As(err, &record):
+	case errors.As(err, &kubelet):
+		return kubelet.reason
+	case errors.As(err, &proxy), errors.As(err, &record):
 		return ReasonTLS
 	case errors.As(err, &alert) && (alert.Op == "remote error" || alert.Op == "local error"):
 		// crypto/tls wraps an alert, received or sent, in this way.
@@ -96,36 +88,4 @@ func networkReason(err error) Reason {
 		return ReasonUnreachable
 	}
 	return ReasonConnection
-}
-
-// maxNames is how many names of a certificate an error lists.
-const maxNames = 8
-
-// explainCertificate adds the names that a certificate has to an error about
-// names: x509 lists either the DNS names or the IP addresses.
-func explainCertificate(err error) error {
-	var hostname x509.HostnameError
-	if !errors.As(err, &hostname) {
-		return err
-	}
-	return fmt.Errorf("%w (%s)", err, certificateNames(hostname.Certificate))
-}
-
-func certificateNames(c *x509.Certificate) string {
-	var names []string
-	for _, name := range c.DNSNames {
-		names = append(names, "DNS:"+name)
-	}
-	for _, ip := range c.IPAddresses {
-		names = append(names, "IP:"+ip.String())
-	}
-	if len(names) == 0 {
-		return "the certificate has no subject alternative names"
-	}
-	more := ""
-	if len(names) > maxNames {
-		more = fmt.Sprintf(" and %d more", len(names)-maxNames)
-		names = names[:maxNames]
-	}
-	return "the certificate is for " + strings.Join(names, ", ") + more
 }

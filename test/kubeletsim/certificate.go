@@ -36,7 +36,27 @@ const (
 	wrongCA
 	expired
 	selfSigned
+	subjectOnly
+	nameOnly
+	clientOnly
 )
+
+// SubjectOnly serves a certificate that names the node in its subject only, as one that
+// a kubelet requested before its addresses changed.
+func SubjectOnly() Fault {
+	return newFault("certificate with the node's subject only", func(f *faults) { f.certificate = subjectOnly })
+}
+
+// NameOnly serves a certificate that is for the node's name, not for its address, and
+// whose subject says nothing: one that an administrator made.
+func NameOnly() Fault {
+	return newFault("certificate for the node's name only", func(f *faults) { f.certificate = nameOnly })
+}
+
+// ClientOnly serves a certificate that is not for servers.
+func ClientOnly() Fault {
+	return newFault("certificate for clients only", func(f *faults) { f.certificate = clientOnly })
+}
 
 // validity is by the machine's clock, not by the simulation's: TLS clients go by
 // that.
@@ -60,7 +80,7 @@ func (i *issuer) issue(kind certificateKind, name string, address netip.Addr) (*
 	if err != nil {
 		return nil, err
 	}
-	template, err := newTemplate(pkix.Name{Organization: []string{"system:nodes"}, CommonName: "system:node:" + name})
+	template, err := newTemplate(nodeSubject(name))
 	if err != nil {
 		return nil, err
 	}
@@ -69,16 +89,28 @@ func (i *issuer) issue(kind certificateKind, name string, address netip.Addr) (*
 	template.IPAddresses = []net.IP{address.AsSlice()}
 	switch kind {
 	case wrongName:
+		template.Subject = nodeSubject("wrong.invalid")
 		template.DNSNames = []string{"wrong.invalid"}
 		template.IPAddresses = []net.IP{net.IPv4(192, 0, 2, 1)} // reserved for documentation
 	case expired:
 		template.NotAfter = template.NotBefore.Add(time.Minute)
+	case subjectOnly:
+		template.DNSNames, template.IPAddresses = nil, nil
+	case nameOnly:
+		template.Subject, template.IPAddresses = pkix.Name{}, nil
+	case clientOnly:
+		template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 	}
 	der, err := i.sign(kind, template, key)
 	if err != nil {
 		return nil, fmt.Errorf("signing the serving certificate of node %s: %w", name, err)
 	}
 	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
+}
+
+// nodeSubject is what a kubelet asks for.
+func nodeSubject(name string) pkix.Name {
+	return pkix.Name{Organization: []string{"system:nodes"}, CommonName: "system:node:" + name}
 }
 
 func (i *issuer) sign(kind certificateKind, template *x509.Certificate, key *ecdsa.PrivateKey) ([]byte, error) {

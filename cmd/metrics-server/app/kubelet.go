@@ -58,13 +58,15 @@ func (o *kubeletOptions) addFlags(fs *pflag.FlagSet) {
 		"How long one scrape of a kubelet may take, at most 90 % of --metric-resolution.")
 	fs.StringVar(&o.caFile, "kubelet-certificate-authority", o.caFile,
 		"File with the CA certificates that sign the kubelets' serving certificates. Without it they are verified by the CA of the API server's clients. "+
+			"A certificate has to be for an address or the name of its node, or have the subject that a kubelet requests. "+
 			"The file is read again when it changes.")
 	fs.StringVar(&o.clientCertFile, "kubelet-client-certificate", o.clientCertFile,
 		"File with the client certificate to show to kubelets. It is read again when it changes.")
 	fs.StringVar(&o.clientKeyFile, "kubelet-client-key", o.clientKeyFile,
 		"File with the private key of --kubelet-client-certificate. It is read again when it changes.")
 	fs.BoolVar(&o.insecureTLS, "kubelet-insecure-tls", o.insecureTLS,
-		"Do not verify the kubelets' serving certificates. Anyone in the network can then pose as a kubelet and take our credentials: for tests only.")
+		"Do not verify the kubelets' serving certificates. Anyone in the network can then pose as a kubelet and take our credentials: for tests only. "+
+			"The log and the metric metrics_server_kubelet_insecure_tls tell.")
 	// It is not marked as deprecated, which would hide it from the help text.
 	fs.BoolVar(&o.completelyInsecure, "deprecated-kubelet-completely-insecure", o.completelyInsecure,
 		"DEPRECATED: connect to kubelets over plain HTTP and without credentials. In a test cluster whose kubelets have self-signed certificates use --kubelet-insecure-tls.")
@@ -146,8 +148,9 @@ func (o *kubeletOptions) selector() (labels.Selector, error) {
 }
 
 // config takes the credentials and the CA from the client of the API server, and
-// replaces what flags give.
+// replaces what flags give. It says so if kubelets are not verified.
 func (o *kubeletOptions) config(apiServer *rest.Config, resolution time.Duration) kubelet.Config {
+	o.reportVerification()
 	c := kubelet.Config{
 		Client:            o.client(apiServer),
 		Insecure:          o.completelyInsecure,

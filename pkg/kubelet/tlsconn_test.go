@@ -44,6 +44,21 @@ func TestConnectionsKeepNoBuffer(t *testing.T) {
 	}
 }
 
+// A connection keeps no certificates, and goes on without them.
+func TestConnectionsKeepNoCertificates(t *testing.T) {
+	if !canForget {
+		t.Fatal("crypto/tls has other fields than expected: connections keep their peers' certificates")
+	}
+	k := newKubelet(t, answer(textType, "body"), nil)
+	f := newFetcher(t, k.config(t))
+	for range 2 {
+		f.succeeds(t)
+		if s := f.idleStream(t).ConnectionState(); !s.HandshakeComplete || s.PeerCertificates != nil || s.VerifiedChains != nil {
+			t.Errorf("the connection keeps %d certificates and %d chains", len(s.PeerCertificates), len(s.VerifiedChains))
+		}
+	}
+}
+
 // What crypto/tls holds when a connection is to be lent a buffer must not get lost.
 func TestNothingIsLentToAConnectionInUse(t *testing.T) {
 	k := newKubelet(t, answer(textType, "body"), nil)

@@ -6,6 +6,7 @@ package kubelet
 import (
 	"bytes"
 	"crypto/tls"
+	"crypto/x509"
 	"reflect"
 	"sync"
 	"unsafe"
@@ -26,6 +27,26 @@ var (
 
 // canLend tells whether tls.Conn is as expected.
 var canLend = hasRawInput && hasInput
+
+// A tls.Conn also keeps its peer's certificates, and crypto/tls their encoding for as
+// long: 4 KB a kubelet, for nobody once they have been verified.
+
+var (
+	peerCertificatesField, hasPeerCertificates = fieldOfConn("peerCertificates", reflect.TypeFor[[]*x509.Certificate]())
+	verifiedChainsField, hasVerifiedChains     = fieldOfConn("verifiedChains", reflect.TypeFor[[][]*x509.Certificate]())
+)
+
+// canForget tells whether tls.Conn is as expected.
+var canForget = hasPeerCertificates && hasVerifiedChains
+
+// forgetCertificates drops the certificates of the peer, when the handshake is done.
+func forgetCertificates(conn *tls.Conn) {
+	if !canForget {
+		return
+	}
+	*(*[]*x509.Certificate)(unsafe.Add(unsafe.Pointer(conn), peerCertificatesField)) = nil
+	*(*[][]*x509.Certificate)(unsafe.Add(unsafe.Pointer(conn), verifiedChainsField)) = nil
+}
 
 func fieldOfConn(name string, want reflect.Type) (offset uintptr, ok bool) {
 	field, ok := reflect.TypeFor[tls.Conn]().FieldByName(name)
