@@ -1,6 +1,7 @@
 # make help lists the targets.
 
-VERSION ?= v0.1.0-dev+$(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+# As many digits in every clone: git alone takes as few as are unambiguous there.
+VERSION ?= v0.1.0-dev+$(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X k8s.io/component-base/version.gitVersion=$(VERSION)
 # The server is pure Go. One setting for all that is not a test lets them share
 # what is compiled.
@@ -8,7 +9,7 @@ export CGO_ENABLED := 0
 # Tests run with the race detector, which needs cgo.
 GOTEST := CGO_ENABLED=1 go test -race
 TOOL := go tool -modfile=$(CURDIR)/hack/tools/go.mod
-MODULES := . test
+MODULES := . test hack/image
 FUZZTIME ?= 10m
 
 .PHONY: help
@@ -32,38 +33,32 @@ test: test-unit ## Run all tests: unit, integration and end-to-end.
 .PHONY: test-unit
 test-unit: ## Run the quick tests.
 	$(GOTEST) ./...
+	cd hack/image && $(GOTEST) ./...
 
 .PHONY: lint
 lint: ## Run gofmt, go vet and golangci-lint, and see that go.mod and generated code are right.
-	@out=$$(gofmt -l cmd pkg test); [ -z "$$out" ] || { echo "run gofmt -w on:"; echo "$$out"; exit 1; }
+	@out=$$(gofmt -l cmd pkg test hack); [ -z "$$out" ] || { echo "run gofmt -w on:"; echo "$$out"; exit 1; }
 	for m in $(MODULES); do (cd $$m && go mod tidy -diff && go vet ./... && $(TOOL) golangci-lint run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
 	hack/verify-generated.sh
 
-.PHONY: generate
-generate: ## Generate the OpenAPI definitions.
-	$(TOOL) openapi-gen --go-header-file hack/boilerplate.go.txt --report-filename /dev/null \
-		--output-pkg github.com/kubemeter/metrics-server/pkg/api/openapi \
-		--output-dir $(or $(OUT),pkg/api/openapi) --output-file zz_generated.openapi.go \
-		k8s.io/metrics/pkg/apis/metrics/v1 k8s.io/metrics/pkg/apis/metrics/v1beta1 \
-		k8s.io/apimachinery/pkg/apis/meta/v1 k8s.io/apimachinery/pkg/api/resource \
-		k8s.io/apimachinery/pkg/runtime k8s.io/apimachinery/pkg/version
+PLATFORMS ?= linux/amd64 linux/arm64 linux/arm/v7 linux/ppc64le linux/s390x
+# What of an image is not in the files of the commit.
+image image-contents: export VERSION := $(VERSION)
+image image-contents: export LDFLAGS := $(LDFLAGS)
+image image-contents: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
+image: export REVISION ?= $(shell git describe --always --abbrev=40 --dirty --exclude '*')
 
-.PHONY: bench
-bench: ## Run the benchmarks, and print them with benchstat.
-	@mkdir -p bin
-	go test -run '^$$' -bench . -count 6 ./pkg/... > bin/bench.txt || { cat bin/bench.txt; exit 1; }
-	cd test && go test -run '^$$' -bench . -count 6 ./textparse >> ../bin/bench.txt || { cat ../bin/bench.txt; exit 1; }
-	$(TOOL) benchstat bin/bench.txt
+.PHONY: image
+image: ## Build bin/image.oci for all platforms, with buildah (PLATFORMS=linux/amd64).
+	@hack/image/build.sh $(PLATFORMS)
 
-.PHONY: load
-load: build ## Measure what the server costs, with up to 5,000 nodes (ARGS="--peer BINARY --nodes 500").
-	@cd test && ../hack/heartbeat.sh "building bin/load" go build -o ../bin/load ./cmd/load
-	@bin/load --server bin/metrics-server --out bin/load-results $(ARGS)
+.PHONY: image-contents
+image-contents: # What the Dockerfile copies for the platform of ARCH.
+	@hack/image/contents.sh $(ARCH)
 
-.PHONY: fuzz
-fuzz: ## Fuzz every decoder and encoder for FUZZTIME.
-	for f in exposition/FuzzText exposition/FuzzDelimited exposition/FuzzSummary exposition/FuzzNumber kubelet/FuzzResponse api/FuzzEncoding; do \
-		go test -run '^$$' -fuzz "^$${f#*/}$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./pkg/$${f%/*} || exit 1; done
+.PHONY: verify-image
+verify-image: ## Build this machine's image in two folders, and compare the digests.
+	@hack/image/verify.sh
 
 .PHONY: clean
 clean: ## Remove what was built here.
