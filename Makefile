@@ -41,6 +41,40 @@ lint: ## Run gofmt, go vet and golangci-lint, and see that go.mod and generated 
 	for m in $(MODULES); do (cd $$m && go mod tidy -diff && go vet ./... && $(TOOL) golangci-lint run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
 	hack/verify-generated.sh
 
+.PHONY: lint-chart
+lint-chart: ## Run helm lint and helm template, of both versions of Helm, on the chart.
+# The first time, building them takes three minutes.
+	@for version in v3 v4; do helm=$$(go tool -n -modfile=hack/helm/go.mod helm.sh/helm/$$version/cmd/helm) || exit 1; \
+	for values in "" charts/metrics-server/ci/*-values.yaml; do set -- charts/metrics-server $${values:+--values $$values}; \
+		$$helm lint --strict --quiet "$$@" && $$helm template --kube-version=1.37.0 metrics-server "$$@" > /dev/null || exit 1; \
+	done; done
+
+.PHONY: generate
+generate: ## Generate the OpenAPI definitions.
+	$(TOOL) openapi-gen --go-header-file hack/boilerplate.go.txt --report-filename /dev/null \
+		--output-pkg github.com/kubemeter/metrics-server/pkg/api/openapi \
+		--output-dir $(or $(OUT),pkg/api/openapi) --output-file zz_generated.openapi.go \
+		k8s.io/metrics/pkg/apis/metrics/v1 k8s.io/metrics/pkg/apis/metrics/v1beta1 \
+		k8s.io/apimachinery/pkg/apis/meta/v1 k8s.io/apimachinery/pkg/api/resource \
+		k8s.io/apimachinery/pkg/runtime k8s.io/apimachinery/pkg/version
+
+.PHONY: bench
+bench: ## Run the benchmarks, and print them with benchstat.
+	@mkdir -p bin
+	go test -run '^$$' -bench . -count 6 ./pkg/... > bin/bench.txt || { cat bin/bench.txt; exit 1; }
+	cd test && go test -run '^$$' -bench . -count 6 ./textparse >> ../bin/bench.txt || { cat ../bin/bench.txt; exit 1; }
+	$(TOOL) benchstat bin/bench.txt
+
+.PHONY: load
+load: build ## Measure what the server costs, with up to 5,000 nodes (ARGS="--peer BINARY --nodes 500").
+	@cd test && ../hack/heartbeat.sh "building bin/load" go build -o ../bin/load ./cmd/load
+	@bin/load --server bin/metrics-server --out bin/load-results $(ARGS)
+
+.PHONY: fuzz
+fuzz: ## Fuzz every decoder and encoder for FUZZTIME.
+	for f in exposition/FuzzText exposition/FuzzDelimited exposition/FuzzSummary exposition/FuzzNumber kubelet/FuzzResponse api/FuzzEncoding; do \
+		go test -run '^$$' -fuzz "^$${f#*/}$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./pkg/$${f%/*} || exit 1; done
+
 PLATFORMS ?= linux/amd64 linux/arm64 linux/arm/v7 linux/ppc64le linux/s390x
 # What of an image is not in the files of the commit.
 image image-contents: export VERSION := $(VERSION)

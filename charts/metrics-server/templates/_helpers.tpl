@@ -1,0 +1,117 @@
+{{- define "metrics-server.name" -}}
+{{- .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* The name of nearly every object: that of the release, with the chart's unless it is in it. */}}
+{{- define "metrics-server.fullname" -}}
+{{- $name := .Values.nameOverride | default .Chart.Name -}}
+{{- $full := contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) -}}
+{{- .Values.fullnameOverride | default $full | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "metrics-server.namespace" -}}
+{{- .Values.namespaceOverride | default .Release.Namespace -}}
+{{- end -}}
+
+{{/* A Deployment's selector cannot be changed: these must stay as they are. */}}
+{{- define "metrics-server.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "metrics-server.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "metrics-server.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{ include "metrics-server.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "metrics-server.serviceAccountName" -}}
+{{- .Values.serviceAccount.name | default (.Values.serviceAccount.create | ternary (include "metrics-server.fullname" .) "default") -}}
+{{- end -}}
+
+{{/* The subjects of every binding. */}}
+{{- define "metrics-server.subjects" -}}
+subjects:
+- kind: ServiceAccount
+  name: {{ include "metrics-server.serviceAccountName" . }}
+  namespace: {{ include "metrics-server.namespace" . }}
+{{- end -}}
+
+{{- define "metrics-server.image" -}}
+{{- with .Values.image -}}
+{{- .repository }}:{{ .tag | default (printf "v%s" $.Chart.AppVersion) }}{{ with .digest }}@{{ . }}{{ end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* "true" if one of the server's flags begins with .flag. */}}
+{{- define "metrics-server.hasFlag" -}}
+{{- range concat (.context.Values.defaultArgs | default list) (.context.Values.args | default list) -}}
+{{- if or (eq . $.flag) (hasPrefix (printf "%s=" $.flag) .) }}true{{ end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* "true" if the server makes its certificate itself. */}}
+{{- define "metrics-server.managesCertificate" -}}
+{{- if and (eq .Values.tls.type "metrics-server") (not (include "metrics-server.hasFlag" (dict "context" . "flag" "--tls-cert-file"))) }}true{{ end -}}
+{{- end -}}
+
+{{/* "true" if the certificate is mounted from a Secret. */}}
+{{- define "metrics-server.mountsCertificate" -}}
+{{- if ne .Values.tls.type "metrics-server" }}true{{ end -}}
+{{- end -}}
+
+{{/* The Secret with the certificate. */}}
+{{- define "metrics-server.tlsSecretName" -}}
+{{- if eq .Values.tls.type "metrics-server" -}}
+{{- .Values.tls.metricsServer.secretName | default (printf "%s-tls" (include "metrics-server.fullname" .)) -}}
+{{- else if eq .Values.tls.type "existingSecret" -}}
+{{- required "tls.existingSecret.name must be set for tls.type=existingSecret: the name of a Secret with tls.crt and tls.key" .Values.tls.existingSecret.name -}}
+{{- else -}}
+{{- include "metrics-server.fullname" . -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The name by which the API server verifies the server. */}}
+{{- define "metrics-server.serverName" -}}
+{{- printf "%s.%s.svc" (include "metrics-server.fullname" .) (include "metrics-server.namespace" .) -}}
+{{- end -}}
+
+{{/* All names of the Service, as a JSON list. */}}
+{{- define "metrics-server.dnsNames" -}}
+{{- $name := include "metrics-server.serverName" . -}}
+{{- list (trimSuffix ".svc" $name) $name (printf "%s.%s" $name .Values.tls.clusterDomain) | toJson -}}
+{{- end -}}
+
+{{/* The constraints of topology spread, as a JSON list. */}}
+{{- define "metrics-server.topologySpread" -}}
+{{- $constraints := .Values.topologySpreadConstraints | default list -}}
+{{- if and (not $constraints) (not .Values.affinity) (gt (int .Values.replicas) 1) -}}
+{{- /* Replicas of one revision only, and over nodes that take them only: two nodes suffice for a rollout without an unavailable replica. */ -}}
+{{- $spread := dict "maxSkew" 1 "nodeTaintsPolicy" "Honor" "matchLabelKeys" (list "pod-template-hash") -}}
+{{- $constraints = list
+  (merge (dict "topologyKey" "kubernetes.io/hostname" "whenUnsatisfiable" "DoNotSchedule") $spread)
+  (merge (dict "topologyKey" "topology.kubernetes.io/zone" "whenUnsatisfiable" "ScheduleAnyway") $spread) -}}
+{{- end -}}
+{{- $selector := dict "matchLabels" (include "metrics-server.selectorLabels" . | fromYaml) -}}
+{{- $all := list -}}
+{{- range $constraints -}}
+{{- $all = append $all (hasKey . "labelSelector" | ternary . (merge (dict "labelSelector" $selector) .)) -}}
+{{- end -}}
+{{- $all | toJson -}}
+{{- end -}}
+
+{{/* The label job that the ServiceMonitor gives to metrics. */}}
+{{- define "metrics-server.job" -}}
+{{- .Values.prometheusRule.job | default .Release.Name -}}
+{{- end -}}
+
+{{/* Labels that are added to those of each alert. */}}
+{{- define "metrics-server.alertLabels" -}}
+{{- with .Values.prometheusRule.alertLabels }}
+{{- toYaml . | nindent 8 }}
+{{- end }}
+{{- end -}}
