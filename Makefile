@@ -72,7 +72,7 @@ load: build ## Measure what the server costs, with up to 5,000 nodes (ARGS="--pe
 
 .PHONY: fuzz
 fuzz: ## Fuzz every decoder and encoder for FUZZTIME.
-	for f in exposition/FuzzText exposition/FuzzDelimited exposition/FuzzSummary exposition/FuzzNumber kubelet/FuzzResponse api/FuzzEncoding; do \
+	for f in exposition/FuzzText exposition/FuzzDelimited exposition/FuzzSummary exposition/FuzzNumber kubelet/FuzzResponse api/FuzzEncoding servingcert/FuzzContent; do \
 		go test -run '^$$' -fuzz "^$${f#*/}$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./pkg/$${f%/*} || exit 1; done
 
 PLATFORMS ?= linux/amd64 linux/arm64 linux/arm/v7 linux/ppc64le linux/s390x

@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/kubemeter/metrics-server/pkg/kubelet"
+	"github.com/kubemeter/metrics-server/pkg/servingcert"
 )
 
 // Config is what a server is made of.
@@ -21,6 +22,9 @@ type Config struct {
 	APIServer *genericapiserver.Config
 	// Client reaches the kube-apiserver.
 	Client *rest.Config
+	// ServingCertificate says where the server keeps the serving certificate that it
+	// makes itself. Nil leaves the one of APIServer.
+	ServingCertificate *servingcert.Config
 	// Kubelet says how kubelets are reached.
 	Kubelet kubelet.Config
 	// Resolution is the interval between two scrapes of one node.

@@ -36,8 +36,12 @@ func (s *server) addHealthChecks() error {
 		}
 		return nil
 	})
+	readiness := []healthz.HealthChecker{ready, nodesAndPods, pods}
+	if s.certificate != nil {
+		readiness = append(readiness, check("serving-certificate", s.certificate.Ready))
+	}
 	return errors.Join(
-		s.api.AddReadyzChecks(ready, nodesAndPods, pods),
+		s.api.AddReadyzChecks(readiness...),
 		s.api.AddLivezChecks(0, check("metric-collection-timely", s.pool.Timely)),
 		s.api.AddLivezChecks(syncGrace, pods),
 	)

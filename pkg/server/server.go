@@ -21,6 +21,7 @@ import (
 	"github.com/kubemeter/metrics-server/pkg/inventory"
 	"github.com/kubemeter/metrics-server/pkg/kubelet"
 	"github.com/kubemeter/metrics-server/pkg/scrape"
+	"github.com/kubemeter/metrics-server/pkg/servingcert"
 	"github.com/kubemeter/metrics-server/pkg/store"
 )
 
@@ -34,6 +35,8 @@ type server struct {
 	pool      *scrape.Pool
 	inventory *inventory.Inventory
 	api       *genericapiserver.GenericAPIServer
+	// certificate is nil unless the server keeps its certificate itself.
+	certificate *servingcert.Manager
 }
 
 // Run serves until ctx is cancelled, and until the requests under way then are
@@ -84,7 +87,13 @@ func (c Config) newServer() (*server, error) {
 	c.APIServer.BuildHandlerChainFunc = func(handler http.Handler, config *genericapiserver.Config) http.Handler {
 		return genericapiserver.DefaultBuildHandlerChain(api.EndStalledWatches(api.ReleaseLists(handler), apiMetrics, api.StallLimit), config)
 	}
+	if err := s.manageCertificate(c, client, clk, registry.Register); err != nil {
+		return nil, fmt.Errorf("serving certificate: %w", err)
+	}
 	if serving := c.APIServer.SecureServing; serving != nil {
+		if err := registry.CustomRegister(&certificateCollector{certificate: serving.Cert}); err != nil {
+			return nil, fmt.Errorf("metrics: %w", err)
+		}
 		serving.Listener = api.LimitWrites(serving.Listener, api.StallLimit)
 	}
 	s.api, err = c.APIServer.Complete(nil).New("metrics-server", genericapiserver.NewEmptyDelegate())
@@ -107,6 +116,10 @@ func (s *server) run(ctx context.Context) error {
 	running.Go(func() { s.pool.Run(background) })
 	running.Go(func() { wait.UntilWithContext(background, func(context.Context) { s.store.Expire() }, expirePeriod) })
 	running.Go(func() { s.trim(background) })
+	if s.certificate != nil {
+		running.Go(func() { s.certificate.Run(background) })
+		s.waitCertificate(ctx)
+	}
 	err := prepared.RunWithContext(ctx)
 	stop()
 	running.Wait()

@@ -43,7 +43,7 @@ func (c *Cluster) apiServerURL() string {
 }
 
 func (c *Cluster) apiServerArgs() []string {
-	return []string{
+	args := []string{
 		"--bind-address=127.0.0.1",
 		"--advertise-address=127.0.0.1",
 		fmt.Sprintf("--secure-port=%d", c.ports.apiServer),
@@ -79,4 +79,5 @@ func (c *Cluster) apiServerArgs() []string {
 		// which does not run here, finds them ready.
 		"--disable-admission-plugins=TaintNodesByCondition",
 	}
+	return append(args, c.apiServerFlags...)
 }

@@ -41,9 +41,8 @@ spec:
   groupPriorityMinimum: 100
   versionPriority: 110
   insecureSkipTLSVerify: false
-  caBundle: %[1]s
   service: {name: metrics-server, namespace: kube-system, port: %[2]d}
----
+%[1]s---
 apiVersion: apiregistration.k8s.io/v1
 kind: APIService
 metadata:
@@ -54,18 +53,21 @@ spec:
   groupPriorityMinimum: 100
   versionPriority: 100
   insecureSkipTLSVerify: false
-  caBundle: %[1]s
   service: {name: metrics-server, namespace: kube-system, port: %[2]d}
-`
+%[1]s`
 
 // RegisterAPIServices routes v1 and v1beta1 of metrics.k8s.io to a server on
 // a port of localhost, through Service metrics-server of namespace kube-system.
 // The server's certificate must be signed by an authority of caBundle (PEM) and
 // be valid for the DNS name metrics-server.kube-system.svc: that is the name
-// that the aggregator verifies, whatever the address.
+// that the aggregator verifies, whatever the address. A server that writes caBundle
+// itself is given none.
 func (c *Cluster) RegisterAPIServices(ctx context.Context, port int, caBundle []byte) error {
-	err := c.Apply(ctx, fmt.Sprintf(apiServiceManifest, base64.StdEncoding.EncodeToString(caBundle), port))
-	if err != nil {
+	line := ""
+	if len(caBundle) > 0 {
+		line = "  caBundle: " + base64.StdEncoding.EncodeToString(caBundle) + "\n"
+	}
+	if err := c.Apply(ctx, fmt.Sprintf(apiServiceManifest, line, port)); err != nil {
 		return fmt.Errorf("register %s: %w", strings.Join(apiServices, " and "), err)
 	}
 	return nil

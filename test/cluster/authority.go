@@ -34,6 +34,13 @@ type CertificateAuthority struct {
 // NewCertificateAuthority makes a self-signed authority, for example one that
 // a server must not trust.
 func NewCertificateAuthority(commonName string) (*CertificateAuthority, error) {
+	now := time.Now()
+	return NewCertificateAuthorityBetween(commonName, now.Add(-time.Hour), now.Add(certificateLifetime))
+}
+
+// NewCertificateAuthorityBetween makes a self-signed authority that is valid at certain
+// times only.
+func NewCertificateAuthorityBetween(commonName string, notBefore, notAfter time.Time) (*CertificateAuthority, error) {
 	key, err := newKey()
 	if err != nil {
 		return nil, err
@@ -42,6 +49,7 @@ func NewCertificateAuthority(commonName string) (*CertificateAuthority, error) {
 	if err != nil {
 		return nil, err
 	}
+	template.NotBefore, template.NotAfter = notBefore, notAfter
 	template.KeyUsage = x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign | x509.KeyUsageCRLSign
 	template.BasicConstraintsValid = true
 	template.IsCA = true
@@ -113,7 +121,8 @@ func (a *CertificateAuthority) issue(template *x509.Certificate) (cert, key []by
 	return certPEM(signed), key, nil
 }
 
-func (a *CertificateAuthority) keyPEM() ([]byte, error) {
+// KeyPEM returns the authority's private key, for components that sign themselves.
+func (a *CertificateAuthority) KeyPEM() ([]byte, error) {
 	key, err := keyutil.MarshalPrivateKeyToPEM(a.key)
 	if err != nil {
 		return nil, fmt.Errorf("encode the key of authority %q: %w", a.cert.Subject.CommonName, err)

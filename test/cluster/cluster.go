@@ -25,6 +25,8 @@ type Options struct {
 	// Log receives a line for each step of a start and of other long work. Nil
 	// keeps it silent. It need not be safe for concurrent use.
 	Log io.Writer
+	// APIServerFlags are added to those of kube-apiserver.
+	APIServerFlags []string
 }
 
 // Cluster is a running control plane. Its methods are safe for concurrent use,
@@ -38,6 +40,8 @@ type Cluster struct {
 	client   *kubernetes.Clientset
 	// bulk creates objects as protobuf, at half the cost of JSON or less.
 	bulk *kubernetes.Clientset
+	// apiServerFlags are those of the options.
+	apiServerFlags []string
 
 	// Those that run now, under mu.
 	etcd, apiServer *Process
@@ -78,7 +82,7 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 		if err != nil {
 			return nil, err
 		}
-		c, err := start(ctx, binaries, ports, log)
+		c, err := start(ctx, binaries, ports, o.APIServerFlags, log)
 		if errors.Is(err, errPortTaken) && attempt < startAttempts {
 			log.printf("a port was taken meanwhile, starting again on others")
 			continue
@@ -88,13 +92,13 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 }
 
 // start makes one attempt on the given ports.
-func start(ctx context.Context, binaries binaries, ports ports, log *progress) (*Cluster, error) {
+func start(ctx context.Context, binaries binaries, ports ports, apiServerFlags []string, log *progress) (*Cluster, error) {
 	begin := time.Now()
 	group, err := startProcessGroup(ctx, log)
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{ProcessGroup: group, binaries: binaries, ports: ports}
+	c := &Cluster{ProcessGroup: group, binaries: binaries, ports: ports, apiServerFlags: apiServerFlags}
 	if err := c.startControlPlane(ctx); err != nil {
 		c.Stop()
 		return nil, err

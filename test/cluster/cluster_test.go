@@ -446,7 +446,7 @@ func TestStartOnTakenPort(t *testing.T) {
 				t.Fatal(err)
 			}
 			take(&ports)
-			if _, err := start(t.Context(), binaries, ports, newProgress(nil)); !errors.Is(err, errPortTaken) {
+			if _, err := start(t.Context(), binaries, ports, nil, newProgress(nil)); !errors.Is(err, errPortTaken) {
 				t.Errorf("got %v, want that a port is taken", err)
 			}
 		})
@@ -464,7 +464,7 @@ func TestStartWithBrokenBinary(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = start(t.Context(), binaries{version: "v0.0.0", dir: dir}, ports, newProgress(nil))
+	_, err = start(t.Context(), binaries{version: "v0.0.0", dir: dir}, ports, nil, newProgress(nil))
 	if err == nil {
 		t.Fatal("got no error")
 	}

@@ -75,7 +75,7 @@ func (p *pki) writeLeaves() error {
 		return err
 	}
 	// kube-controller-manager signs certificate signing requests with it.
-	caKey, err := p.cluster.keyPEM()
+	caKey, err := p.cluster.KeyPEM()
 	if err != nil {
 		return err
 	}

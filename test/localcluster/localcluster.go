@@ -31,6 +31,10 @@ type Options struct {
 	Server string
 	// ServerFlags are added to those that the server cannot do without.
 	ServerFlags []string
+	// ManagedCertificate has the server keep its serving certificate itself, in the
+	// Secret CertificateSecret. Otherwise it gets one that the cluster's CA signed,
+	// which is good for localhost, too.
+	ManagedCertificate bool
 	// Nodes and Pods are how many there are. Pods are spread over the nodes.
 	Nodes, Pods int
 	// Describe returns the i-th pod, without its node. By default pods belong to a
@@ -212,8 +216,12 @@ func (l *Local) prepareServer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	caBundle := l.CA().CertPEM()
+	if l.options.ManagedCertificate {
+		required, caBundle = append(required, managedCertificateFlags...), nil
+	}
 	l.serverArgs = append(required, l.options.ServerFlags...)
-	return l.RegisterAPIServices(ctx, l.serverPort, l.CA().CertPEM())
+	return l.RegisterAPIServices(ctx, l.serverPort, caBundle)
 }
 
 // StartServer starts the metrics server, at first and after it was stopped.

@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
 	"github.com/kubemeter/metrics-server/test/cluster"
@@ -18,6 +19,15 @@ import (
 // KubeletCAFile is the name of the file with the authority of the kubelets'
 // serving certificates, in the folder of ServerFlags.
 const KubeletCAFile = "kubelet-ca.crt"
+
+// CertificateSecret is the name of the Secret with a managed certificate, in
+// namespace kube-system.
+const CertificateSecret = "metrics-server-tls"
+
+// managedCertificateFlags come after those of ServerFlags.
+var managedCertificateFlags = []string{
+	"--tls-cert-file=", "--tls-private-key-file=", "--tls-secret=" + metav1.NamespaceSystem + "/" + CertificateSecret,
+}
 
 // ServerFlags writes the files that a metrics server needs into a folder, and
 // returns the flags that it cannot do without there: for the control plane of api,

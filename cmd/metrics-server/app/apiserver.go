@@ -130,12 +130,9 @@ func (o *apiServerOptions) validateAudit() []error {
 	return all
 }
 
-// applyTo configures c. It writes a self-signed certificate if none is given,
-// listens, and asks the API server for the CAs of its clients.
+// applyTo configures c. It listens, and asks the API server for the CAs of its
+// clients.
 func (o *apiServerOptions) applyTo(c *genericapiserver.Config) error {
-	if err := o.selfSign(); err != nil {
-		return err
-	}
 	if err := o.run.ApplyTo(c); err != nil {
 		return err
 	}
@@ -155,6 +152,7 @@ func (o *apiServerOptions) applyTo(c *genericapiserver.Config) error {
 	return o.applyFeatures(c)
 }
 
+// selfSign writes a self-signed certificate if none is given.
 func (o *apiServerOptions) selfSign() error {
 	dir := o.serving.ServerCert.CertDirectory
 	if err := o.serving.MaybeDefaultWithSelfSignedCerts("localhost", nil, []net.IP{net.IPv4(127, 0, 0, 1)}); err != nil {

@@ -17,12 +17,14 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	certutil "k8s.io/client-go/util/cert"
 	logsapi "k8s.io/component-base/logs/api/v1"
 	"k8s.io/component-base/version"
 
 	"github.com/kubemeter/metrics-server/pkg/server"
+	"github.com/kubemeter/metrics-server/pkg/servingcert"
 )
 
 func TestMain(m *testing.M) {
@@ -159,6 +161,9 @@ func TestRunWithDefaults(t *testing.T) {
 	if c.Kubelet.Client.BearerToken != "secret" || c.Kubelet.Insecure || c.Kubelet.Client.Insecure {
 		t.Errorf("the client of kubelets is %+v", c.Kubelet)
 	}
+	if c.ServingCertificate != nil || c.APIServer.SecureServing.Cert == nil {
+		t.Error("the certificate is not the self-signed one")
+	}
 	if c.APIServer.SecureServing == nil || c.APIServer.LoopbackClientConfig == nil ||
 		c.APIServer.Authentication.Authenticator == nil || c.APIServer.Authorization.Authorizer == nil {
 		t.Errorf("the options of the API server are not all applied: %+v", c.APIServer)
@@ -189,6 +194,25 @@ func TestRunWithFlags(t *testing.T) {
 	}
 	if c.APIServer.EnableProfiling || c.APIServer.RequestTimeout != 5*time.Second {
 		t.Errorf("the API server is %+v", c.APIServer)
+	}
+}
+
+// The server that keeps its certificate itself writes none to --cert-dir.
+func TestManagedCertificate(t *testing.T) {
+	dir := t.TempDir()
+	r := command(t, nil, append(working(t), "--cert-dir="+dir, "--tls-secret=kube-system/metrics-server-tls", "--tls-secret-validity=1h")...)
+	if r.code != 0 || r.stderr != "" || len(r.configs) != 1 {
+		t.Fatalf("got %+v", r)
+	}
+	want := servingcert.Config{Secret: types.NamespacedName{Namespace: "kube-system", Name: "metrics-server-tls"}, Validity: time.Hour}
+	if got := r.configs[0].ServingCertificate; got == nil || *got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if r.configs[0].APIServer.SecureServing.Cert != nil {
+		t.Error("there is another certificate")
+	}
+	if files, err := os.ReadDir(dir); err != nil || len(files) != 0 {
+		t.Errorf("%v was written, %v", files, err)
 	}
 }
 

@@ -132,6 +132,8 @@ var ownFlags = []flag{
 	{"metric-max-age", "", "duration", ""},
 	{"scrape-workers", "", "int", ""},
 	{"shutdown-watch-termination-grace-period", "", "duration", "5s"},
+	{"tls-secret", "", "string", ""},
+	{"tls-secret-validity", "", "duration", "2160h0m0s"},
 }
 
 func TestFlags(t *testing.T) {

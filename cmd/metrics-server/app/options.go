@@ -14,6 +14,7 @@ import (
 type options struct {
 	metrics     *metricsOptions
 	apiServer   *apiServerOptions
+	servingCert *servingCertOptions
 	kubelet     *kubeletOptions
 	logging     *loggingOptions
 	kubeconfig  kubeconfigOption
@@ -24,10 +25,11 @@ type options struct {
 // the Kubernetes libraries, except in tests.
 func newOptions(gate featuregate.MutableVersionedFeatureGate) *options {
 	return &options{
-		metrics:   newMetricsOptions(),
-		apiServer: newAPIServerOptions(gate),
-		kubelet:   newKubeletOptions(),
-		logging:   newLoggingOptions(gate),
+		metrics:     newMetricsOptions(),
+		apiServer:   newAPIServerOptions(gate),
+		servingCert: newServingCertOptions(),
+		kubelet:     newKubeletOptions(),
+		logging:     newLoggingOptions(gate),
 	}
 }
 
@@ -42,6 +44,7 @@ func (o *options) flags() (sections cliflag.NamedFlagSets) {
 	o.apiServer.addGenericFlags(sections.FlagSet("generic"))
 	o.kubelet.addFlags(sections.FlagSet("kubelet client"))
 	o.apiServer.addFlags(&sections)
+	o.servingCert.addFlags(sections.FlagSet("apiserver secure serving"))
 	o.logging.addFlags(sections.FlagSet("logging"))
 	return sections
 }
@@ -49,6 +52,7 @@ func (o *options) flags() (sections cliflag.NamedFlagSets) {
 // validate returns one error per problem, and starts nothing.
 func (o *options) validate() []error {
 	problems := o.apiServer.validate()
+	problems = append(problems, o.servingCert.validate(o.apiServer.serving.ServerCert.CertKey.CertFile)...)
 	problems = append(problems, o.metrics.validate()...)
 	problems = append(problems, o.kubelet.validate(o.metrics.resolution)...)
 	problems = append(problems, o.logging.validate()...)
@@ -59,13 +63,19 @@ func (o *options) validate() []error {
 }
 
 // config makes the configuration of a server of valid options. It writes the
-// self-signed certificate, and listens on the secure port.
+// self-signed certificate unless there is another, and listens on the secure port.
 func (o *options) config() (*server.Config, error) {
 	client, err := o.kubeconfig.load()
 	if err != nil {
 		return nil, err
 	}
 	apiServer := server.NewAPIServerConfig()
+	servingCert := o.servingCert.config()
+	if servingCert == nil {
+		if err := o.apiServer.selfSign(); err != nil {
+			return nil, err
+		}
+	}
 	if err := o.apiServer.applyTo(apiServer); err != nil {
 		return nil, err
 	}
@@ -74,13 +84,14 @@ func (o *options) config() (*server.Config, error) {
 		return nil, err
 	}
 	return &server.Config{
-		APIServer:      apiServer,
-		Client:         client,
-		Kubelet:        o.kubelet.config(client, o.metrics.resolution),
-		Resolution:     o.metrics.resolution,
-		MaxAge:         o.metrics.age(),
-		ScrapeWorkers:  o.metrics.workers,
-		NodeSelector:   nodeSelector,
-		PerNodeMetrics: o.kubelet.perNodeMetrics,
+		APIServer:          apiServer,
+		Client:             client,
+		ServingCertificate: servingCert,
+		Kubelet:            o.kubelet.config(client, o.metrics.resolution),
+		Resolution:         o.metrics.resolution,
+		MaxAge:             o.metrics.age(),
+		ScrapeWorkers:      o.metrics.workers,
+		NodeSelector:       nodeSelector,
+		PerNodeMetrics:     o.kubelet.perNodeMetrics,
 	}, nil
 }

@@ -46,7 +46,7 @@ func main() {
 func run(ctx context.Context, server string, nodes, pods int, resolution time.Duration, once bool) error {
 	began := time.Now()
 	l, err := localcluster.Start(ctx, localcluster.Options{
-		Server: server, Nodes: nodes, Pods: pods, Log: os.Stderr,
+		Server: server, ManagedCertificate: true, Nodes: nodes, Pods: pods, Log: os.Stderr,
 		ServerFlags: []string{
 			"--metric-resolution=" + resolution.String(),
 			"--kubelet-request-timeout=" + (resolution / 2).String(),

@@ -1,0 +1,82 @@
+// Copyright The Kubemeter Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package install
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/promqltest"
+)
+
+// Series of two replicas in good health, and what is wrong in turn. The
+// certificate expires after 30 days.
+const healthy = `
+up{job="metrics-server", instance="a"} 1
+up{job="metrics-server", instance="b"} 1
+metrics_server_scrape_nodes{job="metrics-server", instance="a", state="healthy"} 100
+metrics_server_scrape_nodes{job="metrics-server", instance="a", state="failing"} 0
+metrics_server_scrape_nodes{job="metrics-server", instance="b", state="healthy"} 100
+metrics_server_scrape_nodes{job="metrics-server", instance="b", state="failing"} 0
+metrics_server_storage_served{job="metrics-server", instance="a", type="pod"} 1000
+metrics_server_storage_withheld{job="metrics-server", instance="a", type="pod", reason="no_window"} 3
+metrics_server_storage_withheld{job="metrics-server", instance="a", type="pod", reason="stale"} 0
+metrics_server_storage_withheld{job="metrics-server", instance="a", type="pod", reason="not_scraped"} 0
+metrics_server_storage_withheld{job="metrics-server", instance="a", type="pod", reason="none_running"} 200
+metrics_server_serving_certificate_expiration_timestamp_seconds{job="metrics-server", instance="a"} 2592000
+`
+
+func TestAlerts(t *testing.T) {
+	failing := func(n string) []string {
+		return []string{
+			`instance="b", state="healthy"} 100`, `instance="b", state="healthy"} 80`,
+			`instance="b", state="failing"} 0`, `instance="b", state="failing"} ` + n,
+		}
+	}
+	for name, c := range map[string]struct {
+		replace []string // in healthy
+		set     string   // values
+		want    string   // alerts, in order
+	}{
+		"all is well":             {},
+		"one replica of two":      {replace: []string{`up{job="metrics-server", instance="a"} 1`, `up{job="metrics-server", instance="a"} 0`}},
+		"no replica":              {replace: []string{`"} 1` + "\nup", `"} 0` + "\nup", `instance="b"} 1`, `instance="b"} 0`}, want: "Down"},
+		"another job's":           {replace: []string{"metrics-server\"", "other\""}, want: "Down"},
+		"a job by another name":   {replace: []string{"metrics-server\"", "other\""}, set: "prometheusRule.job=other"},
+		"a few nodes of one":      {replace: failing("4"), want: "NodesNotScraped"},
+		"many nodes of one":       {replace: failing("20"), want: "NodesNotScraped ManyNodesNotScraped"},
+		"old samples":             {replace: []string{`reason="stale"} 0`, `reason="stale"} 1`}, want: "SamplesStale"},
+		"many pods":               {replace: []string{`reason="no_window"} 3`, `reason="no_window"} 30`}, want: "PodsWithheld"},
+		"many pods are few":       {replace: []string{`reason="no_window"} 3`, `reason="no_window"} 30`}, set: "prometheusRule.withheldPodsRatio=0.1"},
+		"unknown pods":            {replace: []string{`reason="not_scraped"} 0`, `reason="not_scraped"} 30`}, want: "PodsWithheld"},
+		"unknown pods, selected":  {replace: []string{`reason="not_scraped"} 0`, `reason="not_scraped"} 30`}, set: "args={--node-selector=a=b}"},
+		"the certificate expires": {replace: []string{"2592000", "500000"}, want: "CertificateExpiring"},
+		"that is soon enough":     {replace: []string{"2592000", "500000"}, set: "prometheusRule.certificateExpirySeconds=86400"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			load := "load 1m\n"
+			for line := range strings.Lines(strings.TrimSpace(strings.NewReplacer(c.replace...).Replace(healthy))) {
+				load += "  " + strings.TrimSpace(line) + "x5\n"
+			}
+			storage := promqltest.LoadedStorage(t, load)
+			engine := promqltest.NewTestEngine(t, false, 5*time.Minute, 1000)
+			var firing []string
+			for _, r := range rules(t, "replicas=2,"+c.set) {
+				query := must[promql.Query](t)(engine.NewInstantQuery(t.Context(), storage, nil, r.Expr, time.Unix(0, 0)))
+				result := query.Exec(t.Context())
+				if vector, err := result.Vector(); err != nil {
+					t.Errorf("%s: %v", r.Alert, err)
+				} else if len(vector) > 0 {
+					firing = append(firing, strings.TrimPrefix(r.Alert, "MetricsServer"))
+				}
+				query.Close()
+			}
+			if got := strings.Join(firing, " "); got != c.want {
+				t.Errorf("firing %q, want %q", got, c.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,245 @@
+// Copyright The Kubemeter Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package install
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+
+	"github.com/kubemeter/metrics-server/test/kubeletsim"
+)
+
+// streamingLists is the switch of the Kubernetes libraries for lists that are
+// watches, which take the right to watch only. API servers before 1.34 or so do
+// not have them.
+const streamingLists = "KUBE_FEATURE_WatchListClient"
+
+const tlsSecret = "metrics-server-tls"
+
+// ownRules are those of the release's own roles that are bound to the server's
+// account.
+func (s *installed) ownRules(t *testing.T) (cluster, namespaced []rbacv1.PolicyRule, bindings []string) {
+	t.Helper()
+	all := objects(t, s.must(t, "get", "manifest", "metrics-server", "--namespace", s.namespace))
+	for _, b := range typed[rbacv1.ClusterRoleBinding](t, all, "ClusterRoleBinding") {
+		bindings = append(bindings, fmt.Sprintf("ClusterRoleBinding %q", b.Name))
+	}
+	for _, b := range typed[rbacv1.RoleBinding](t, all, "RoleBinding") {
+		bindings = append(bindings, fmt.Sprintf("RoleBinding %q", b.Name+"/"+b.Namespace))
+	}
+	for _, r := range typed[rbacv1.ClusterRole](t, all, "ClusterRole") {
+		if r.Name == "system:metrics-server" {
+			cluster = r.Rules
+		}
+	}
+	for _, r := range typed[rbacv1.Role](t, all, "Role") {
+		namespaced = append(namespaced, r.Rules...)
+	}
+	if len(cluster) == 0 || len(namespaced) == 0 || len(bindings) != 4 {
+		t.Fatalf("rules %v and %v, bindings %v", cluster, namespaced, bindings)
+	}
+	return cluster, namespaced, bindings
+}
+
+// askAsPrometheus reads /metrics with a token, so that the server asks the API
+// server whose it is and what its owner may do.
+func (s *installed) askAsPrometheus(t *testing.T) string {
+	t.Helper()
+	const name = "install-test-prometheus"
+	kubectl(t, "create", "clusterrole", name, "--verb=get", "--non-resource-url=/metrics")
+	kubectl(t, "create", "clusterrolebinding", name, "--clusterrole="+name, "--serviceaccount="+s.namespace+":default")
+	t.Cleanup(func() {
+		if _, err := plane.Kubectl(context.WithoutCancel(t.Context()), "delete", "clusterrole/"+name, "clusterrolebinding/"+name); err != nil {
+			t.Error(err)
+		}
+	})
+	config := &rest.Config{
+		Host:        fmt.Sprintf("https://localhost:%d", s.port),
+		BearerToken: must[string](t)(plane.ServiceAccountToken(t.Context(), s.namespace, "default")),
+		TLSClientConfig: rest.TLSClientConfig{
+			CAData: s.secret(t, tlsSecret)["ca.crt"], ServerName: "metrics-server." + s.namespace + ".svc",
+		},
+	}
+	client := must[*http.Client](t)(rest.HTTPClientFor(config))
+	return must[string](t)(read(t.Context(), client, config.Host+"/metrics"))
+}
+
+// used are the rights that the kubelets have asked the API server for.
+func (k kubelets) used() map[grant]bool {
+	used := map[grant]bool{}
+	for path, subresource := range map[string]string{"/metrics/resource": "metrics", "/stats/summary": "stats"} {
+		for _, n := range []*kubeletsim.Node{k.recent, k.old} {
+			if n.Requests()[kubeletsim.Request{Path: path, Status: http.StatusOK}] > 0 {
+				used[grant{"get", "", "nodes/" + subresource, ""}] = true
+			}
+		}
+	}
+	return used
+}
+
+// TestServer has the server run with the flags and rights of the chart.
+func TestServer(t *testing.T) {
+	s := installServer(t)
+	from := auditEnd(t)
+	var metrics string
+	for _, streaming := range []string{"true", "false"} {
+		t.Setenv(streamingLists, streaming)
+		p, stop := s.start(t)
+		s.waitServed(t, p)
+		if streaming == "true" {
+			metrics = s.askAsPrometheus(t)
+		}
+		stop()
+	}
+	t.Run("no call is refused, and no right is spare", func(t *testing.T) { s.checkRights(t, from) })
+	t.Run("alerts and dashboard ask for what there is", func(t *testing.T) { checkQueries(t, metrics) })
+}
+
+// checkRights compares what the server has done, by the audit log from a place on
+// and the kubelets, with what it may do.
+func (s *installed) checkRights(t *testing.T, from int64) {
+	t.Helper()
+	cluster, namespaced, bindings := s.ownRules(t)
+	used, reasons := s.used(), ""
+	for _, e := range eventsOf(t, s.user, from) {
+		if e.refused() {
+			t.Errorf("refused: %s", e.RequestURI)
+		}
+		reasons += e.Annotations["authorization.k8s.io/reason"] + "\n"
+		for _, g := range e.grants() {
+			used[g] = true
+		}
+	}
+	for _, g := range append(grantsOf(cluster), grantsOf(namespaced)...) {
+		t.Logf("%-50s used: %t", g, used[g])
+		if !used[g] {
+			t.Errorf("nothing needs the right to %s", g)
+		}
+	}
+	for _, b := range bindings {
+		if !strings.Contains(reasons, "allowed by "+b) {
+			t.Errorf("nothing needs %s", b)
+		}
+	}
+}
+
+// TestEachRightIsNeeded takes each right away in turn.
+func TestEachRightIsNeeded(t *testing.T) {
+	t.Setenv(streamingLists, "false")
+	s := installServer(t)
+	cluster, namespaced, _ := s.ownRules(t)
+	for _, g := range grantsOf(cluster) {
+		s.checkNeeded(t, g, func(ctx context.Context, rules []rbacv1.PolicyRule) error {
+			return setClusterRole(ctx, "system:metrics-server", rules)
+		}, cluster)
+	}
+	for _, g := range grantsOf(namespaced) {
+		s.checkNeeded(t, g, func(ctx context.Context, rules []rbacv1.PolicyRule) error {
+			return setRole(ctx, s.namespace, "metrics-server-tls", rules)
+		}, namespaced)
+	}
+}
+
+// checkNeeded starts the server without a right, and without what it has made
+// before, and waits until it is refused something for that reason.
+func (s *installed) checkNeeded(t *testing.T, g grant, set func(context.Context, []rbacv1.PolicyRule) error, all []rbacv1.PolicyRule) {
+	t.Helper()
+	t.Run(g.String(), func(t *testing.T) {
+		err := plane.Client().CoreV1().Secrets(s.namespace).Delete(t.Context(), tlsSecret, metav1.DeleteOptions{})
+		if err != nil && !apierrors.IsNotFound(err) {
+			t.Fatal(err)
+		}
+		setBundle(t, "")
+		if err := set(t.Context(), rulesWithout(grantsOf(all), g)); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := set(context.WithoutCancel(t.Context()), all); err != nil {
+				t.Error(err)
+			}
+		})
+		from, before := auditEnd(t), s.refusals()
+		p, stop := s.start(t)
+		var request string
+		eventually(t, func() error {
+			for _, e := range eventsOf(t, s.user, from) {
+				if e.refused() {
+					request = e.Verb + " " + e.RequestURI
+				}
+			}
+			if s.refusals() > before {
+				request = "of a kubelet"
+			}
+			if request == "" {
+				return errors.New("the server is refused nothing")
+			}
+			return nil
+		})
+		// Whoever runs the server learns it from its log.
+		var line string
+		eventually(t, func() error {
+			if line = firstLine(serverLog(t, p), "forbidden", "Forbidden"); line == "" {
+				return fmt.Errorf("the server's log does not tell that it is refused %s", request)
+			}
+			return nil
+		})
+		stop()
+		t.Logf("refused: %s\nlog: %s", request, line)
+	})
+}
+
+// refusals counts those of kubelets.
+func (k kubelets) refusals() (n int) {
+	for _, node := range []*kubeletsim.Node{k.recent, k.old} {
+		for request, count := range node.Requests() {
+			if request.Status == http.StatusForbidden {
+				n += count
+			}
+		}
+	}
+	return n
+}
+
+func setClusterRole(ctx context.Context, name string, rules []rbacv1.PolicyRule) error {
+	roles := plane.Client().RbacV1().ClusterRoles()
+	role, err := roles.Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	role.Rules = rules
+	_, err = roles.Update(ctx, role, metav1.UpdateOptions{})
+	return err
+}
+
+func setRole(ctx context.Context, namespace, name string, rules []rbacv1.PolicyRule) error {
+	roles := plane.Client().RbacV1().Roles(namespace)
+	role, err := roles.Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	role.Rules = rules
+	_, err = roles.Update(ctx, role, metav1.UpdateOptions{})
+	return err
+}
+
+// firstLine is the first of a text that has one of the words.
+func firstLine(text string, words ...string) string {
+	for line := range strings.Lines(text) {
+		for _, w := range words {
+			if strings.Contains(line, w) {
+				return strings.TrimSpace(line)
+			}
+		}
+	}
+	return ""
+}
