@@ -8,6 +8,9 @@
 // are decoded: no node waits for another. Scrapes that turn out slow, and nodes
 // whose last scrape failed, run in a lane of their own and never take a place
 // from the others.
+//
+// A node that is new is scraped at once, and again some seconds later, until all
+// that it runs can be served; only then does it fall into its phase.
 package scrape
 
 import (
@@ -33,7 +36,9 @@ type Fetcher interface {
 // Sink takes what was scraped. The samples are its to read until it returns;
 // errors name the node.
 type Sink interface {
-	Put(node string, samples *exposition.Samples, requestTime time.Time)
+	// Put tells whether something of the node lacks a second point, so that another
+	// scrape would let more be served.
+	Put(node string, samples *exposition.Samples, requestTime time.Time) (lacking bool)
 	ScrapeFailed(node string, err error)
 }
 
@@ -73,6 +78,8 @@ type Pool struct {
 	targets map[string]*target
 	healthy lane
 	failing lane // the slow, too
+	starts  starts
+	warm    bool // Warm has returned no error
 	idle    []chan<- scrape
 	looks   time.Time // when it is looked next at what is due
 	round   round
@@ -97,8 +104,8 @@ func NewPool(c Config) *Pool {
 	return p
 }
 
-// SetNode has a node scraped from its next phase on, or from where it is now if
-// it is known already.
+// SetNode has a node scraped from now on, or from where it is now if it is known
+// already.
 func (p *Pool) SetNode(n kubelet.Node) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -109,7 +116,7 @@ func (p *Pool) SetNode(n kubelet.Node) {
 	if !ok {
 		t = newTarget(p.ctx, n.Name, p.Resolution)
 		p.targets[n.Name] = t
-		t.due = t.nextPhase(p.Clock.Now())
+		t.due = p.starts.take(p.Clock.Now())
 		p.resize()
 		p.push(&p.healthy, t)
 	}
@@ -228,14 +235,14 @@ func (p *Pool) start(t *target, l *lane, now time.Time) {
 func (p *Pool) work(s scrape) {
 	work := make(chan scrape, 1)
 	for more := true; more; {
-		err := s.err
+		lacking, err := false, s.err
 		if err == nil {
-			err = p.scrape(s.target, s.endpoint)
+			lacking, err = p.scrape(s.target, s.endpoint)
 		}
 		if err != nil && s.target.ctx.Err() == nil {
 			p.Sink.ScrapeFailed(s.target.name, err)
 		}
-		if !p.finish(s.target, err, work) {
+		if !p.finish(s.target, lacking, err, work) {
 			return
 		}
 		s, more = <-work
@@ -256,7 +263,7 @@ func (p *Pool) giveWay(now time.Time) {
 }
 
 // scrape asks one kubelet and stores what it answers.
-func (p *Pool) scrape(t *target, e *kubelet.Endpoint) error {
+func (p *Pool) scrape(t *target, e *kubelet.Endpoint) (lacking bool, err error) {
 	p.Metrics.inFlight.Inc()
 	defer p.Metrics.inFlight.Dec()
 	began := p.Clock.Now()
@@ -274,20 +281,19 @@ func (p *Pool) scrape(t *target, e *kubelet.Endpoint) error {
 		}
 	}
 	if t.ctx.Err() != nil {
-		return t.ctx.Err()
+		return false, t.ctx.Err()
 	}
 	p.Metrics.requested(t.name, began, p.Clock.Now(), err)
 	if err != nil {
-		return err
+		return false, err
 	}
 	p.Metrics.rejectedIn(samples)
-	p.Sink.Put(t.name, samples, answer.RequestTime)
-	return nil
+	return p.Sink.Put(t.name, samples, answer.RequestTime), nil
 }
 
 // finish frees the place and puts the node back in its queue. It tells whether the
 // worker is to wait for more work.
-func (p *Pool) finish(t *target, err error, work chan<- scrape) bool {
+func (p *Pool) finish(t *target, lacking bool, err error, work chan<- scrape) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	cancelled := t.ctx.Err() != nil
@@ -303,7 +309,7 @@ func (p *Pool) finish(t *target, err error, work chan<- scrape) bool {
 	case t:
 		if !cancelled {
 			p.Metrics.scraped(err)
-			t.record(err, now)
+			t.record(lacking, err, now)
 		}
 		t.due = t.nextDue(now)
 		if t.failures > 0 {

@@ -69,18 +69,21 @@ func (k *kubelets) Fetch(ctx context.Context, e *kubelet.Endpoint) (kubelet.Answ
 	return kubelet.Answer{Format: exposition.Text, Body: []byte(body), RequestTime: time.Now()}, err
 }
 
-// stored is a sink that remembers when what was put.
+// stored is a sink that remembers when what was put. A node lacks a second point as
+// long as its answers are fewer than points.
 type stored struct {
 	mu     sync.Mutex
+	points int
 	put    map[string][]time.Time
 	failed map[string]error
 }
 
-func (s *stored) Put(node string, _ *exposition.Samples, _ time.Time) {
+func (s *stored) Put(node string, _ *exposition.Samples, _ time.Time) (lacking bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.put[node] = append(s.put[node], time.Now())
 	delete(s.failed, node)
+	return len(s.put[node]) < s.points
 }
 
 func (s *stored) ScrapeFailed(node string, err error) {
@@ -99,6 +102,10 @@ type fixture struct {
 // run runs a pool of nodes in a bubble in which time passes only while nothing
 // else happens, and calls test in it.
 func run(t *testing.T, workers int, nodes int, test func(*testing.T, *fixture)) {
+	runAt(t, resolution, workers, nodes, test)
+}
+
+func runAt(t *testing.T, resolution time.Duration, workers int, nodes int, test func(*testing.T, *fixture)) {
 	synctest.Test(t, func(t *testing.T) {
 		registry := metrics.NewKubeRegistry()
 		m, err := NewMetrics(registry.Register, resolution, false)
@@ -111,16 +118,14 @@ func run(t *testing.T, workers int, nodes int, test func(*testing.T, *fixture)) 
 				behaviour: map[string]func(context.Context) (string, error){},
 				fetched:   map[string][]time.Time{},
 			},
-			stored:   &stored{put: map[string][]time.Time{}, failed: map[string]error{}},
+			stored:   &stored{points: 2, put: map[string][]time.Time{}, failed: map[string]error{}},
 			registry: registry,
 		}
 		f.Pool = NewPool(Config{
 			Fetcher: f.kubelets, Sink: f.stored, Clock: clock.RealClock{}, Metrics: m,
 			Resolution: resolution, Workers: workers,
 		})
-		for i := range nodes {
-			f.SetNode(kubelet.Node{Name: nodeName(i)})
-		}
+		f.add(nodes)
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { f.Run(ctx) })
@@ -128,6 +133,13 @@ func run(t *testing.T, workers int, nodes int, test func(*testing.T, *fixture)) 
 		defer cancel()
 		test(t, f)
 	})
+}
+
+// add adds nodes 0 to n-1.
+func (f *fixture) add(n int) {
+	for i := range n {
+		f.SetNode(kubelet.Node{Name: nodeName(i)})
+	}
 }
 
 func nodeName(i int) string { return fmt.Sprint("node-", i) }
@@ -144,6 +156,11 @@ func (f *fixture) puts(node string) []time.Time {
 	f.stored.mu.Lock()
 	defer f.stored.mu.Unlock()
 	return slices.Clone(f.stored.put[node])
+}
+
+// since returns the times that are not before a time.
+func since(times []time.Time, first time.Time) []time.Time {
+	return slices.DeleteFunc(times, func(t time.Time) bool { return t.Before(first) })
 }
 
 // fetches returns how often nodes were asked.
@@ -172,10 +189,12 @@ func hangs(ctx context.Context) (string, error) {
 
 func TestEveryNodeIsScrapedOnceAnIntervalInItsOwnPhase(t *testing.T) {
 	run(t, 0, 100, func(t *testing.T, f *fixture) {
-		time.Sleep(4*resolution + time.Millisecond)
+		time.Sleep(2*resolution + time.Millisecond)
+		warm := time.Now()
+		time.Sleep(4 * resolution)
 		seconds := map[int64]int{}
 		for i := range 100 {
-			times := f.puts(nodeName(i))
+			times := since(f.puts(nodeName(i)), warm)
 			if len(times) != 4 {
 				t.Fatalf("%s was scraped %d times in 4 intervals", nodeName(i), len(times))
 			}
@@ -224,12 +243,12 @@ func TestHangingNodesDoNotDelayOthers(t *testing.T) {
 		}
 		time.Sleep(10 * resolution)
 		for i := hanging; i < nodes; i++ {
-			times := f.puts(nodeName(i))
-			if len(times) != 10 {
-				t.Errorf("%s was scraped %d times in 10 intervals", nodeName(i), len(times))
-			}
 			// Once the hanging are known, nothing waits for them.
-			for j := 4; j < len(times); j++ {
+			times := since(f.puts(nodeName(i)), time.Now().Add(-6*resolution))
+			if len(times) != 6 {
+				t.Errorf("%s was scraped %d times in 6 intervals", nodeName(i), len(times))
+			}
+			for j := 1; j < len(times); j++ {
 				if d := times[j].Sub(times[j-1]); d != resolution {
 					t.Errorf("%s: %v between scrapes", nodeName(i), d)
 				}
@@ -270,13 +289,14 @@ func TestPlacesBoundScrapesUnderWay(t *testing.T) {
 
 func TestPassingFailureIsRetriedInHalfAnInterval(t *testing.T) {
 	run(t, 0, 1, func(t *testing.T, f *fixture) {
+		time.Sleep(2 * resolution) // after the warm-up
 		f.behave(nodeName(0), fails("http_status"))
 		phase := newTarget(t.Context(), nodeName(0), resolution).nextPhase(time.Now())
 		time.Sleep(time.Until(phase) + time.Second)
 		f.behave(nodeName(0), nil)
 		time.Sleep(resolution / 2)
-		if n := len(f.puts(nodeName(0))); n != 1 {
-			t.Errorf("stored %d times, want once", n)
+		if times := since(f.puts(nodeName(0)), phase); len(times) != 1 || times[0] != phase.Add(resolution/2) {
+			t.Errorf("stored at %v, want once, half an interval after %v", times, phase)
 		}
 	})
 }

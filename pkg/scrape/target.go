@@ -37,6 +37,8 @@ type target struct {
 	failures    int // in a row
 	failedSince time.Time
 	reason      string // of the last failure
+
+	warmUp warmUp
 }
 
 // phaseStep is what phases are multiples of: to start some scrapes at a time costs
@@ -50,6 +52,7 @@ func newTarget(ctx context.Context, name string, resolution time.Duration) *targ
 		name:       name,
 		phase:      time.Duration(h.Sum64() % uint64(resolution)).Truncate(phaseStep),
 		resolution: resolution,
+		warmUp:     warmUp{cold: true},
 	}
 	t.ctx, t.cancel = context.WithCancel(ctx)
 	return t
@@ -71,9 +74,16 @@ func (t *target) nextPhase(now time.Time) time.Time {
 	return now.Add(wait)
 }
 
-// nextDue is the next phase. After a first failure it is half an interval from
-// now if that is sooner: most failures are passing.
+// nextDue is the warm-up's next scrape: one in phase between could come too early for
+// a window. Then it is the next phase, however soon, so that no point gets older than
+// others do. After a first failure it is half an interval from now if that is sooner:
+// most failures are passing.
 func (t *target) nextDue(now time.Time) time.Time {
+	if !t.warmUp.over() {
+		if next, ok := t.warmUp.next(now); ok {
+			return next
+		}
+	}
 	next := t.nextPhase(now)
 	if retry := now.Add(t.resolution / 2); t.failures == 1 && retry.Before(next) {
 		next = retry
@@ -82,9 +92,10 @@ func (t *target) nextDue(now time.Time) time.Time {
 }
 
 // record remembers how a scrape ended, and logs when a failure begins, changes
-// its reason, or ends.
-func (t *target) record(err error, now time.Time) {
+// its reason, or ends. lacking is what the sink says of an answer.
+func (t *target) record(lacking bool, err error, now time.Time) {
 	if err == nil {
+		t.warmUp.answer(lacking, now)
 		if t.failures > 0 {
 			klog.InfoS("Scraping a node works again", "node", klog.KRef("", t.name),
 				"failures", t.failures, "failedFor", now.Sub(t.failedSince).Round(time.Second))
@@ -96,6 +107,7 @@ func (t *target) record(err error, now time.Time) {
 		t.failedSince = now
 	}
 	t.failures++
+	t.warmUp.fail(t.failures)
 	if reason := reasonOf(err); reason != t.reason {
 		klog.ErrorS(err, "Scraping a node fails", "node", klog.KRef("", t.name), "reason", reason)
 		t.reason = reason

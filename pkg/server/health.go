@@ -30,12 +30,7 @@ func (s *server) addHealthChecks() error {
 		return s.podsSynced()
 	})
 	pods := check("metadata-informer-sync", s.podsSynced)
-	ready := check("metric-storage-ready", func() error {
-		if !s.store.Ready() {
-			return errNoMetrics
-		}
-		return nil
-	})
+	ready := check("metric-storage-ready", s.metricsReady)
 	readiness := []healthz.HealthChecker{ready, nodesAndPods, pods}
 	if s.certificate != nil {
 		readiness = append(readiness, check("serving-certificate", s.certificate.Ready))
@@ -45,6 +40,21 @@ func (s *server) addHealthChecks() error {
 		s.api.AddLivezChecks(0, check("metric-collection-timely", s.pool.Timely)),
 		s.api.AddLivezChecks(syncGrace, pods),
 	)
+}
+
+// metricsReady waits until most nodes are served that can be, so that a server that
+// takes another's place leaves no gap. Later it is an error only if none is.
+func (s *server) metricsReady() error {
+	if !s.inventory.NodesSynced() {
+		return errNodesSync
+	}
+	if err := s.pool.Warm(); err != nil {
+		return err
+	}
+	if !s.store.Ready() {
+		return errNoMetrics
+	}
+	return nil
 }
 
 func (s *server) podsSynced() error {

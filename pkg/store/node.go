@@ -41,8 +41,9 @@ type node struct {
 }
 
 // putPods takes in the containers of a node's newest answer, by merging them
-// with the reports that stand. The node's lock is held.
-func (s *Store) putPods(n *node, containers []exposition.Container, e epoch) {
+// with the reports that stand. It tells whether one lacks a second point. The
+// node's lock is held.
+func (s *Store) putPods(n *node, containers []exposition.Container, e epoch) (lacking bool) {
 	order := n.sort(containers)
 	old, reports := n.reports, n.spare[:0]
 	for len(order) > 0 {
@@ -64,7 +65,9 @@ func (s *Store) putPods(n *node, containers []exposition.Container, e epoch) {
 		sh := r.pod.shard
 		sh.mu.Lock()
 		before := r.pod.before()
-		r.update(containers, order[:size], e)
+		if r.update(containers, order[:size], e) {
+			lacking = true
+		}
 		s.publishPod(r.pod, before, e)
 		sh.mu.Unlock()
 		reports = append(reports, r)
@@ -75,6 +78,7 @@ func (s *Store) putPods(n *node, containers []exposition.Container, e epoch) {
 	}
 	clear(n.reports)
 	n.reports, n.spare = reports, n.reports[:0]
+	return lacking
 }
 
 // sort returns the indices of containers, ordered by namespace, pod and name.

@@ -86,8 +86,9 @@ func (p *pod) current(e epoch) *report {
 }
 
 // update takes in a node's answer: samples are those of this pod, ordered by
-// container name, as order's indices into all.
-func (r *report) update(all []exposition.Container, order []int32, e epoch) {
+// container name, as order's indices into all. It tells whether one lacks a
+// second point.
+func (r *report) update(all []exposition.Container, order []int32, e epoch) (lacking bool) {
 	if !r.sameContainers(all, order) {
 		r.replaceContainers(all, order)
 	}
@@ -96,7 +97,9 @@ func (r *report) update(all []exposition.Container, order []int32, e epoch) {
 		u := &r.containers[i].usage
 		u.add(&all[at].Usage, e)
 		r.newest = max(r.newest, u.last.time)
+		lacking = lacking || u.lacksPoint()
 	}
+	return lacking
 }
 
 func (r *report) sameContainers(all []exposition.Container, order []int32) bool {

@@ -93,16 +93,18 @@ func New(clk clock.PassiveClock, maxAge time.Duration) *Store {
 }
 
 // Put takes in a node's answer to a request sent at requestTime. It copies what
-// it keeps. The answer of a node that is not listed is dropped.
-func (s *Store) Put(nodeName string, samples *exposition.Samples, requestTime time.Time) {
+// it keeps. The answer of a node that is not listed is dropped. lacking tells
+// whether the node or a running container of it has one point so far, so that a
+// newer answer would let more be served.
+func (s *Store) Put(nodeName string, samples *exposition.Samples, requestTime time.Time) (lacking bool) {
 	n := s.node(nodeName)
 	if n == nil {
-		return
+		return false
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.removed {
-		return
+		return false
 	}
 	e := s.epoch()
 	e.prevScrape = n.scraped
@@ -112,7 +114,8 @@ func (s *Store) Put(nodeName string, samples *exposition.Samples, requestTime ti
 	n.scraped = requestTime.UnixNano()
 	n.failure = nil
 	s.publishNode(n, before, e)
-	s.putPods(n, samples.Containers, e)
+	lacking = s.putPods(n, samples.Containers, e)
+	return lacking || n.usage.lacksPoint()
 }
 
 // ScrapeFailed remembers why a node's newest scrape failed, to say so to who

@@ -445,3 +445,35 @@ func TestLabelSetsAreShared(t *testing.T) {
 		t.Errorf("%d sets are left", len(l.sets))
 	}
 }
+
+// Another answer soon is worth asking for while something that runs has one point.
+func TestPutTellsWhatLacksAPoint(t *testing.T) {
+	f := newFixture(t)
+	f.SetNode("n2", nil)
+	finished := sample("init", 0, 0, 0)
+	half := sample("half", 0, 1, 0)
+	half.Has = exposition.HasCPU
+	for i, tt := range []struct {
+		node       string
+		second     float64
+		own        exposition.Usage
+		containers []exposition.Container
+		want       bool
+	}{
+		{"n1", 0, exposition.Usage{}, []exposition.Container{sample("b", 0, 10, 1)}, true},
+		{"n1", 4, exposition.Usage{}, []exposition.Container{sample("b", 4, 11, 1)}, true}, // too close
+		{"n1", 6, exposition.Usage{}, []exposition.Container{sample("b", 6, 12, 1)}, false},
+		{"n1", 8, exposition.Usage{}, []exposition.Container{sample("a", 8, 1, 1), sample("b", 8, 13, 1)}, true},
+		{"n1", 14, exposition.Usage{}, []exposition.Container{sample("a", 14, 2, 1), sample("b", 14, 14, 1)}, false},
+		{"n1", 15, exposition.Usage{}, []exposition.Container{sample("b", 15, 15, 1), finished, half}, false},
+		{"n2", 16, sample("", 10, 1, 1).Usage, nil, true},
+		{"n2", 19, sample("", 10, 1, 1).Usage, nil, true}, // its time has not moved
+		{"n2", 22, sample("", 20, 2, 1).Usage, nil, false},
+		{"unlisted", 22, sample("", 20, 2, 1).Usage, nil, false},
+	} {
+		f.clock.SetTime(at(tt.second))
+		if got := f.Put(tt.node, &exposition.Samples{Node: tt.own, Containers: tt.containers}, at(tt.second)); got != tt.want {
+			t.Errorf("answer %d lacks a point: %v, want %v", i, got, tt.want)
+		}
+	}
+}

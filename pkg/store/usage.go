@@ -115,6 +115,9 @@ func startedSince(s *exposition.Usage, prevScrape int64) bool {
 // hasWindow tells whether there are two points to form a rate.
 func (u *usage) hasWindow() bool { return u.prev.time != 0 }
 
+// lacksPoint tells whether a newer point is all that it takes to form a rate.
+func (u *usage) lacksPoint() bool { return u.state == complete && !u.hasWindow() }
+
 func (u *usage) timestamp() time.Time  { return time.Unix(0, u.last.time) }
 func (u *usage) window() time.Duration { return time.Duration(u.last.time - u.prev.time) }
 

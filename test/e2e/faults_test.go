@@ -152,7 +152,7 @@ func waitServed(t *testing.T) {
 
 // A kubelet without /metrics/resource is read through /stats/summary.
 func TestSummaryFallback(t *testing.T) {
-	n := node(t, 1)
+	n := node(t, nodeCount-1) // no other test's: it will be read so for ten minutes
 	setFaults(t, n, kubeletsim.ResourceMetricsNotFound())
 	defer setFaults(t, n)
 	summary := kubeletsim.Request{Path: "/stats/summary", Status: http.StatusOK}

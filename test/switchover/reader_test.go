@@ -15,8 +15,8 @@ import (
 	metrics "k8s.io/metrics/pkg/client/clientset/versioned"
 )
 
-// readPeriod is the time between two reads of a kind.
-const readPeriod = 100 * time.Millisecond
+// hpaPeriod is the time between two reads of HPAs: 100 of them are read each second.
+const hpaPeriod = 10 * time.Millisecond
 
 // loss is what has become of the reads since the last time.
 type loss struct {
@@ -67,7 +67,7 @@ func startReaders(t *testing.T, s *site) *readers {
 			}
 		})
 	}
-	every(readPeriod, func(ctx context.Context) error {
+	every(hpaPeriod, func(ctx context.Context) error {
 		list, err := client.MetricsV1beta1().PodMetricses("search").List(ctx, metav1.ListOptions{LabelSelector: "app=index"})
 		if err == nil && len(list.Items) != pods/6 {
 			err = fmt.Errorf("%d pods", len(list.Items))

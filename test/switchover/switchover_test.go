@@ -69,13 +69,13 @@ type site struct {
 	*localcluster.Local
 	t        *testing.T
 	balancer *balancer
-	running  *replica
+	running  []*replica // nil for one that has not been started yet
 	started  int
 	own, old install
 }
 
 func TestSwitch(t *testing.T) {
-	s := newSite(t)
+	s := newSite(t, 1)
 	peerAPIService := s.objects(peerManifest)
 	s.apply(peerAPIService)
 	s.rollOut(s.old)
@@ -110,7 +110,25 @@ func TestSwitch(t *testing.T) {
 	}
 }
 
-func newSite(t *testing.T) *site {
+// TestRollingUpdate is an update of this server from itself, with two replicas.
+func TestRollingUpdate(t *testing.T) {
+	s := newSite(t, 2)
+	s.apply(s.apiServices("base", 2))
+	s.rollOut(s.own)
+	s.eventually(s.verified)
+	s.eventually(s.served)
+	r := startReaders(t, s)
+	s.rollOut(s.own)
+	s.eventually(s.served)
+	lost := r.take()
+	t.Log(lost)
+	if lost.reads == 0 || len(lost.failures) > 0 {
+		t.Errorf("%d reads, of which these failed:\n%s", lost.reads, strings.Join(lost.failures, "\n"))
+	}
+}
+
+// newSite returns a cluster for a number of replicas, in which none runs yet.
+func newSite(t *testing.T, replicas int) *site {
 	t.Helper()
 	dir := t.TempDir()
 	binary, err := localcluster.BuildServer(t.Context(), dir)
@@ -129,7 +147,7 @@ func newSite(t *testing.T) *site {
 	common := append(l.ServerArgs(), "--metric-resolution="+resolution.String(), "--kubelet-request-timeout=4s",
 		"--tls-cert-file=", "--tls-private-key-file=")
 	s := &site{
-		Local: l, t: t, balancer: balancer,
+		Local: l, t: t, balancer: balancer, running: make([]*replica, replicas),
 		own: install{"metrics-server-own", binary, append(common[:len(common):len(common)], "--tls-secret=kube-system/metrics-server-tls")},
 		old: install{"metrics-server-old", binary, append(common[:len(common):len(common)], "--cert-dir="+filepath.Join(dir, "certificates"))},
 	}
@@ -200,9 +218,23 @@ func (s *site) apply(objects []*unstructured.Unstructured) {
 	}
 }
 
-// rollOut does what a Deployment does whose maxUnavailable is 0: the new pod gets
-// requests when it is ready, and the old one none any more before it ends.
+// rollOut does what a Deployment does whose maxUnavailable is 0, for each pod: a new one
+// gets requests when it is ready, and the old one none any more before it ends.
 func (s *site) rollOut(i install) {
+	s.t.Helper()
+	for n, old := range s.running {
+		s.running[n] = s.start(i)
+		s.balancer.route(s.running)
+		if old != nil {
+			if err := errors.Join(old.process.Stop(), old.process.Wait()); err != nil {
+				s.t.Error(err)
+			}
+		}
+	}
+}
+
+// start returns when the new one is ready.
+func (s *site) start(i install) *replica {
 	s.t.Helper()
 	port, err := cluster.FreePort()
 	if err != nil {
@@ -214,15 +246,9 @@ func (s *site) rollOut(i install) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	next := &replica{process: process, address: fmt.Sprint("127.0.0.1:", port)}
-	s.eventually(next.ready)
-	s.balancer.route(next.address)
-	if s.running != nil {
-		if err := errors.Join(s.running.process.Stop(), s.running.process.Wait()); err != nil {
-			s.t.Error(err)
-		}
-	}
-	s.running = next
+	r := &replica{process: process, address: fmt.Sprint("127.0.0.1:", port)}
+	s.eventually(r.ready)
+	return r
 }
 
 // replica is a process in place of a pod.
