@@ -75,6 +75,7 @@ type Metrics struct {
 	clock      clock.WithTicker
 	freshness  *componentmetrics.Histogram
 	terminated *componentmetrics.CounterVec
+	refused    *componentmetrics.CounterVec
 }
 
 // NewMetrics makes and registers the metrics.
@@ -91,8 +92,12 @@ func NewMetrics(register func(componentmetrics.Registerable) error, clk clock.Wi
 			Name: "metrics_server_api_terminated_watchers_total",
 			Help: "Number of watches ended because their client did not keep up, by resource",
 		}, []string{"resource"}),
+		refused: componentmetrics.NewCounterVec(&componentmetrics.CounterOpts{
+			Name: "metrics_server_api_refused_lists_total",
+			Help: "Number of lists refused because there was no memory for them, by resource",
+		}, []string{"resource"}),
 	}
-	return m, errors.Join(register(m.freshness), register(m.terminated))
+	return m, errors.Join(register(m.freshness), register(m.terminated), register(m.refused))
 }
 
 // served records the age of what is about to be served. The clock of a node may

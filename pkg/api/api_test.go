@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -117,6 +118,12 @@ func newHandler(t testing.TB, s *store.Store, clk clock.WithTicker, limit time.D
 	if err != nil {
 		t.Fatal(err)
 	}
+	return newHandlerWith(t, s, NewListMemory(math.MaxInt64, 0, m), limit), registry
+}
+
+// newHandlerWith bounds what lists hold.
+func newHandlerWith(t testing.TB, s *store.Store, lists *ListMemory, limit time.Duration) http.Handler {
+	t.Helper()
 	config := genericapiserver.NewConfig(Codecs)
 	config.EffectiveVersion = utilcompatibility.DefaultBuildEffectiveVersion()
 	config.ExternalAddress = "localhost:443"
@@ -126,18 +133,18 @@ func newHandler(t testing.TB, s *store.Store, clk clock.WithTicker, limit time.D
 	config.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(openapi.GetOpenAPIDefinitions, namer)
 	config.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(openapi.GetOpenAPIDefinitions, namer)
 	config.BuildHandlerChainFunc = func(handler http.Handler, config *genericapiserver.Config) http.Handler {
-		return genericapiserver.DefaultBuildHandlerChain(EndStalledWatches(ReleaseLists(handler), m, limit), config)
+		return genericapiserver.DefaultBuildHandlerChain(EndStalled(lists.Admit(handler), lists.metrics, limit), config)
 	}
 	generic, err := config.Complete(nil).New("test", genericapiserver.NewEmptyDelegate())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := Install(generic, s, m); err != nil {
+	if err := Install(generic, s, lists.metrics); err != nil {
 		t.Fatal(err)
 	}
 	generic.PrepareRun()
 	t.Cleanup(generic.Destroy)
-	return generic.Handler, registry
+	return generic.Handler
 }
 
 // get returns the status and the body.

@@ -77,8 +77,15 @@ func list[V store.Value](ctx context.Context, options *metainternalversion.ListO
 	if current := reader.Revision(); wanted > current {
 		return l, meta, storage.NewTooLargeResourceVersionError(wanted, current, 1)
 	}
+	a := admissionOf(ctx)
+	if a != nil {
+		q.Admission = a
+	}
 	l = read(q)
-	whenAnswered(ctx, l.Release)
+	if l.Refused {
+		return l, meta, a.refusal
+	}
+	a.whenDone(l.Release)
 	if options.ResourceVersionMatch == metav1.ResourceVersionMatchExact && wanted != l.Revision {
 		return l, meta, expired(wanted, l.Revision)
 	}

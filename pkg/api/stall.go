@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,28 +15,46 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/responsewriter"
 )
 
-// StallLimit is how long a watch may wait for its client to read.
+// StallLimit is how long a list or watch may wait for its client to read.
 const StallLimit = 30 * time.Second
 
 var errStalled = errors.New("the client does not read")
 
-// EndStalledWatches ends watches whose client has not read for a time, so that
+// EndStalled ends lists and watches whose client has not read for a time, so that
 // they hold neither memory nor a connection. Without it, a write waits for as long
 // as the connection lives.
-func EndStalledWatches(handler http.Handler, m *Metrics, limit time.Duration) http.Handler {
+func EndStalled(handler http.Handler, m *Metrics, limit time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		info, ok := genericapirequest.RequestInfoFrom(req.Context())
-		if !ok || info.Verb != "watch" {
+		if !ok || info.Verb != "watch" && info.Verb != "list" {
 			handler.ServeHTTP(w, req)
 			return
 		}
-		timed := &timedWriter{
-			ResponseWriter: w, controller: http.NewResponseController(w), limit: limit,
-			stalled: sync.OnceFunc(func() { m.terminatedWatch(req.Context(), info.Resource, info.Namespace, errStalled) }),
+		timed := &timedWriter{ResponseWriter: w, controller: http.NewResponseController(w), limit: limit, stalled: func() {}}
+		if info.Verb == "list" {
+			handler.ServeHTTP(responsewriter.WrapForHTTP1Or2(&pieceWriter{timed}), req)
+			// The limit stays: what is left in the buffers of HTTP/2 is written when
+			// all handlers have returned.
+			return
 		}
+		timed.stalled = sync.OnceFunc(func() { m.terminatedWatch(req.Context(), info.Resource, info.Namespace, errStalled) })
 		handler.ServeHTTP(responsewriter.WrapForHTTP1Or2(timed), req)
 		timed.limitWrites(false) // for the connection's next request
 	})
+}
+
+// pieceWriter writes in pieces, each with the whole of the time: a table may be
+// written at once, and take a slow client minutes.
+type pieceWriter struct{ *timedWriter }
+
+func (w *pieceWriter) Write(p []byte) (n int, err error) {
+	for piece := range slices.Chunk(p, pieceSize) {
+		written, err := w.timedWriter.Write(piece)
+		if n += written; err != nil {
+			return n, err
+		}
+	}
+	return n, nil
 }
 
 // timedWriter limits the time of each write to the connection, from the first

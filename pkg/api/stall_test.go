@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -20,6 +21,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/apiserver/pkg/authentication/user"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
@@ -115,10 +117,22 @@ func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{} }
 // get returns a response whose body is still to be read.
 func (b *bubble) get(path string) io.ReadCloser {
 	b.t.Helper()
+	return b.open(path, nil)
+}
+
+// list is get of a list, which is not compressed.
+func (b *bubble) list(path, accept string) io.ReadCloser {
+	b.t.Helper()
+	return b.open(path, http.Header{"Accept": {accept}, "Accept-Encoding": {"identity"}})
+}
+
+func (b *bubble) open(path string, headers http.Header) io.ReadCloser {
+	b.t.Helper()
 	req, err := http.NewRequestWithContext(b.t.Context(), http.MethodGet, "http://server"+prefix+path, nil)
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	maps.Copy(req.Header, headers)
 	resp, err := b.client.Do(req)
 	if err != nil {
 		b.t.Fatal(err)
@@ -300,16 +314,13 @@ func TestClientThatLeavesHasNotStalled(t *testing.T) {
 	}
 }
 
-// The limit of a watch is none of a list, which has that of its connection: with
-// HTTP/2, the client's library reads.
+// A client of a list that reads slowly gets all of it, too.
 func TestSlowClientOfAListIsWaitedFor(t *testing.T) {
 	for _, http2 := range []bool{false, true} {
 		f, pods := heavy()
 		inBubble(t, "", f.Store, http2, StallLimit, func(t *testing.T, b *bubble) {
-			stream := b.get("v1/pods")
-			if time.Sleep(StallLimit - time.Second); http2 {
-				time.Sleep(10 * time.Second)
-			}
+			stream := b.list("v1/pods", runtime.ContentTypeJSON)
+			time.Sleep(StallLimit - time.Second)
 			if body, err := io.ReadAll(stream); err != nil || bytes.Count(body, []byte(`"name":"pod-`)) != len(pods) {
 				t.Errorf("%v, %d bytes", err, len(body))
 			}
@@ -318,17 +329,38 @@ func TestSlowClientOfAListIsWaitedFor(t *testing.T) {
 	}
 }
 
-// A list of a client that never reads is no watch, but holds no connection either.
+// What is written at once may take longer than one wait, while its client reads.
+func TestSlowClientOfATableIsWaitedFor(t *testing.T) {
+	for _, http2 := range []bool{false, true} {
+		f, pods := heavy()
+		inBubble(t, "", f.Store, http2, StallLimit, func(t *testing.T, b *bubble) {
+			stream := b.list("v1/pods", runtime.ContentTypeJSON+";as=Table;g=meta.k8s.io;v=v1")
+			begin := make([]byte, 256<<10)
+			time.Sleep(StallLimit - time.Second)
+			_, err := io.ReadFull(stream, begin)
+			time.Sleep(StallLimit - time.Second)
+			rest, restErr := io.ReadAll(stream)
+			if rows := bytes.Count(append(begin, rest...), []byte(`"cells"`)); err != nil || restErr != nil || rows != len(pods) {
+				t.Errorf("%v, %v, %d of %d rows", err, restErr, rows, len(pods))
+			}
+		})
+	}
+}
+
+// A list of a client that never reads is no watch, but holds neither memory nor a
+// connection either.
 func TestListOfAClientThatNeverReads(t *testing.T) {
-	f, pods := heavy()
-	inBubble(t, "", f.Store, false, StallLimit, func(t *testing.T, b *bubble) {
-		stream := b.get("v1/pods")
-		time.Sleep(StallLimit + time.Second)
-		if body, err := io.ReadAll(stream); err == nil || bytes.Count(body, []byte(`"name":"pod-`)) == len(pods) {
-			t.Errorf("%d bytes without an error", len(body))
-		}
-		b.wantTerminated("")
-	})
+	for _, http2 := range []bool{false, true} {
+		f, pods := heavy()
+		inBubble(t, "", f.Store, http2, StallLimit, func(t *testing.T, b *bubble) {
+			stream := b.list("v1/pods", runtime.ContentTypeJSON)
+			time.Sleep(StallLimit + time.Second)
+			if body, err := io.ReadAll(stream); err == nil || bytes.Count(body, []byte(`"name":"pod-`)) == len(pods) {
+				t.Errorf("%d bytes without an error", len(body))
+			}
+			b.wantTerminated("")
+		})
+	}
 }
 
 // The limit, by the clock.
@@ -646,7 +678,7 @@ func TestStallLimitWithoutDeadlines(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	handler := EndStalledWatches(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	handler := EndStalled(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, err := io.WriteString(w, "event")
 		if err := errors.Join(err, http.NewResponseController(w).Flush()); err != nil {
 			t.Error(err)

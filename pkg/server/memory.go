@@ -5,6 +5,7 @@ package server
 
 import (
 	"context"
+	"math"
 	"os"
 	"runtime/debug"
 	"runtime/metrics"
@@ -18,7 +19,7 @@ import (
 // there may be as much garbage as some hundred reads make before it is collected.
 const (
 	minGCPercent, maxGCPercent = 25, 100
-	garbage                    = 32 << 20 // bytes
+	garbage                    = 48 << 20 // bytes
 )
 
 // trimPeriod is the time between two collections of what is garbage by then, beside
@@ -28,6 +29,18 @@ const trimPeriod = time.Minute
 // gcPercent is how much garbage there may be beside live bytes.
 func gcPercent(live uint64) int {
 	return int(min(max(100*garbage/max(live, 1), minGCPercent), maxGCPercent))
+}
+
+// unlimitedListMemory is what lists may hold where there is no memory limit.
+const unlimitedListMemory = 1 << 30 // bytes
+
+// listMemory is how much of the memory limit lists may hold: it leaves the rest to
+// what is stored, to scraping and to garbage.
+func listMemory(limit int64) int64 {
+	if limit == math.MaxInt64 { // there is none
+		return unlimitedListMemory
+	}
+	return limit / 4
 }
 
 // trim gives back memory, first when all has been scraped after a start: the lists of

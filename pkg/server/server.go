@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -84,8 +85,9 @@ func (c Config) newServer() (*server, error) {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
 
+	lists := api.NewListMemory(listMemory(debug.SetMemoryLimit(-1)), c.APIServer.MaxRequestsInFlight, apiMetrics)
 	c.APIServer.BuildHandlerChainFunc = func(handler http.Handler, config *genericapiserver.Config) http.Handler {
-		return genericapiserver.DefaultBuildHandlerChain(api.EndStalledWatches(api.ReleaseLists(handler), apiMetrics, api.StallLimit), config)
+		return genericapiserver.DefaultBuildHandlerChain(api.EndStalled(lists.Admit(handler), apiMetrics, api.StallLimit), config)
 	}
 	if err := s.manageCertificate(c, client, clk, registry.Register); err != nil {
 		return nil, fmt.Errorf("serving certificate: %w", err)

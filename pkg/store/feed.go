@@ -206,6 +206,9 @@ type List[V Value] struct {
 	// after Last.
 	More bool
 	Last Key
+	// Refused is set when the query's admission has refused the list. There is
+	// nothing in it then.
+	Refused bool
 
 	memory *listMemory[V] // nil if it is of the list only
 }
@@ -232,22 +235,30 @@ func (l List[V]) Release() {
 	m.feed.released = weak.Make(m)
 }
 
-// take returns memory for a list of all, or of as many as the limit says if it is
-// not 0.
-func (f *feed[V]) take(limit int) *listMemory[V] {
+// size returns how many objects are served, and how many of them a list of all may
+// have with a limit, or 0 for none, and with those that come while it is read.
+func (f *feed[V]) size(limit int) (n, served int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	n := f.served
+	n = f.served + f.served/16
 	if limit > 0 {
 		n = min(limit, n)
 	}
+	return n, f.served
+}
+
+// take returns memory for a list of n objects. A page does not take that of a list
+// many times as long.
+func (f *feed[V]) take(n int) *listMemory[V] {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	m := f.released.Value()
-	f.released = weak.Pointer[listMemory[V]]{}
-	if m == nil {
-		m = &listMemory[V]{feed: f}
+	if m == nil || cap(m.items) > 2*n {
+		return &listMemory[V]{feed: f, items: make([]V, 0, n)}
 	}
+	f.released = weak.Pointer[listMemory[V]]{}
 	if cap(m.items) < n {
-		m.items = make([]V, 0, n+n/16) // the next may have some more
+		m.items = make([]V, 0, n)
 	}
 	m.items = m.items[:0]
 	return m
@@ -262,7 +273,7 @@ func (f *feed[V]) list(q *Query, walk walker[V]) List[V] {
 	for try := 0; ; try++ {
 		from := f.revision()
 		l := f.scan(q, walk)
-		if f.settle(&l, q, from, nil) {
+		if l.Refused || f.settle(&l, q, from, nil) {
 			return l
 		}
 		// So much has changed while the list was read that the history does not
@@ -279,9 +290,14 @@ func (f *feed[V]) list(q *Query, walk walker[V]) List[V] {
 
 func (f *feed[V]) scan(q *Query, walk walker[V]) (l List[V]) {
 	room := &room{}
-	if q.matchesAll() { // a list that grows would be copied again and again
-		l.memory = f.take(q.Limit)
+	admitted, served := f.size(q.Limit)
+	if !q.matchesAll() {
+		admitted = min(admitted, unasked)
+	} else if q.admit(admitted, served) { // a list that grows would be copied again and again
+		l.memory = f.take(admitted)
 		l.Items, room = l.memory.items, &l.memory.room
+	} else {
+		return List[V]{Refused: true}
 	}
 	for o := range walk(q) {
 		v, ok := o.read(q, room)
@@ -292,9 +308,23 @@ func (f *feed[V]) scan(q *Query, walk walker[V]) (l List[V]) {
 			l.More, l.Last = true, l.Items[len(l.Items)-1].Key()
 			break
 		}
+		if len(l.Items) >= admitted {
+			if admitted = growth(admitted, q.Limit); !q.admit(admitted, served) {
+				l.Release()
+				return List[V]{Refused: true}
+			}
+		}
 		l.Items = append(l.Items, v)
 	}
 	return l
+}
+
+// growth is how many objects a list may have next, with a limit, or 0 for none.
+func growth(n, limit int) int {
+	if n = max(2*n, unasked); limit > 0 {
+		n = min(n, limit)
+	}
+	return n
 }
 
 // settle makes of a list that was read since revision from one that shows a

@@ -105,6 +105,22 @@ type Query struct {
 	// 0, that come after a key.
 	After Key
 	Limit int
+	// Admission is asked for what a list holds; nil admits all.
+	Admission Admission
+}
+
+// Admission bounds what lists hold.
+type Admission interface {
+	// Admit is asked before a list has more objects than it was asked for before,
+	// but not for the first few: whether it may have so many, of all that there are.
+	Admit(objects, all int) bool
+}
+
+// unasked is how many objects a list may have without asking.
+const unasked = 64
+
+func (q *Query) admit(objects, all int) bool {
+	return q.Admission == nil || objects <= unasked || q.Admission.Admit(objects, all)
 }
 
 // The fields that Query.Fields can select by.
