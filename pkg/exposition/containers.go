@@ -39,7 +39,10 @@ const minSlots = 64
 
 // reset empties the set. The table keeps the size that the last answer needed.
 func (s *containerSet) reset() {
-	if s.table == nil {
+	if cap(s.list) > maxKeptContainers {
+		*s = containerSet{seed: s.seed}
+	}
+	if s.seed == (maphash.Seed{}) {
 		s.seed = maphash.MakeSeed()
 	}
 	s.resizeTable(max(minSlots, 1<<bits.Len(uint(2*len(s.list)))))

@@ -58,6 +58,9 @@ func (d *Decoder) reset(requestTime time.Time) {
 	d.requestTime = requestTime.UnixNano()
 	d.series = 0
 	d.unescaped = d.unescaped[:0]
+	if cap(d.unescaped) > maxKeptUnescaped {
+		d.unescaped = nil
+	}
 	d.run = textRun{}
 }
 

@@ -145,7 +145,7 @@ func TestSummaryOfKubeletTypes(t *testing.T) {
 				Name:      "c",
 				StartTime: metav1.NewTime(time.Unix(1_600_000_000, 0)),
 				CPU:       &stats.CPUStats{Time: at, UsageNanoCores: ptr.To[uint64](9), UsageCoreNanoSeconds: ptr.To[uint64](2)},
-				Memory:    &stats.MemoryStats{Time: at, UsageBytes: ptr.To[uint64](9), WorkingSetBytes: ptr.To[uint64](1<<64 - 1)},
+				Memory:    &stats.MemoryStats{Time: at, UsageBytes: ptr.To[uint64](9), WorkingSetBytes: ptr.To[uint64](MaxBytes)},
 				Swap:      &stats.SwapStats{Time: at, SwapAvailableBytes: ptr.To[uint64](9), SwapUsageBytes: ptr.To[uint64](4)},
 			}},
 		}},
@@ -156,7 +156,7 @@ func TestSummaryOfKubeletTypes(t *testing.T) {
 	checkSamples(t, decode(t, Summary, body), &Samples{
 		Node: Usage{Time: 1_700_000_000e9, CPU: 1, Has: HasCPU},
 		Containers: []Container{
-			container("ns", "pod", "c", Usage{Time: 1_700_000_000e9, Start: 1_600_000_000e9, CPU: 2, Memory: 1<<64 - 1, Swap: 4, Has: everything}),
+			container("ns", "pod", "c", Usage{Time: 1_700_000_000e9, Start: 1_600_000_000e9, CPU: 2, Memory: MaxBytes, Swap: 4, Has: everything}),
 		},
 	})
 }
@@ -225,6 +225,28 @@ func TestDecodeDoesNotAllocate(t *testing.T) {
 			run()
 			if n := testing.AllocsPerRun(100, run); n != 0 {
 				t.Errorf("got %v allocations, want none", n)
+			}
+		})
+	}
+}
+
+func TestLargeAnswerDoesNotStayInMemory(t *testing.T) {
+	escaped := strings.Repeat(`node_swap_usage_bytes{l="`+strings.Repeat(`\n`, 1<<10)+"\"} 1\n", 2*maxKeptUnescaped>>10)
+	for name, body := range map[string]string{"containers": manyContainers(maxKeptContainers + 1), "escapes": escaped} {
+		t.Run(name, func(t *testing.T) {
+			var d Decoder
+			decode := func(body string) {
+				if _, err := d.Decode(Text, []byte(body), sentAt); err != nil {
+					t.Fatal(err)
+				}
+			}
+			decode(body)
+			decode("node_swap_usage_bytes 1\n")
+			if kept := cap(d.containers.list); kept > maxKeptContainers {
+				t.Errorf("room for %d containers is kept", kept)
+			}
+			if kept := cap(d.unescaped); kept > maxKeptUnescaped {
+				t.Errorf("%d bytes for escapes are kept", kept)
 			}
 		})
 	}

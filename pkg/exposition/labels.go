@@ -19,15 +19,9 @@ const (
 	seenContainer
 )
 
-// set takes in one label. A value that is over the bound is an error, whatever
-// the label.
-func (l *labels) set(name, value []byte) *Error {
-	if l.count++; l.count > MaxLabels {
-		return tooLargeError("labels in a series", MaxLabels)
-	}
-	if len(value) > MaxLabelValue {
-		return tooLargeError("bytes in the value of label "+quote(name), MaxLabelValue)
-	}
+// set takes in one label.
+func (l *labels) set(name, value []byte) {
+	l.count++
 	switch string(name) {
 	case "namespace":
 		l.mark(seenNamespace)
@@ -39,7 +33,6 @@ func (l *labels) set(name, value []byte) *Error {
 		l.mark(seenContainer)
 		l.container = value
 	}
-	return nil
 }
 
 func (l *labels) mark(m labelMask) {
@@ -49,5 +42,7 @@ func (l *labels) mark(m labelMask) {
 
 // nameContainer tells whether the labels name a container.
 func (l *labels) nameContainer() bool {
-	return len(l.namespace) > 0 && len(l.pod) > 0 && len(l.container) > 0 && !l.repeated
+	return isName(l.namespace) && isName(l.pod) && isName(l.container) && !l.repeated
 }
+
+func isName(b []byte) bool { return len(b) > 0 && len(b) <= MaxName }

@@ -22,13 +22,25 @@ const (
 	MaxSeries = 1 << 18
 	// MaxCommas is how many commas a Summary may have. Every member of an object
 	// and every element of an array but the first is after one, so this bounds
-	// the memory that the JSON takes once decoded. The kubelet writes about 50
-	// for each container.
-	MaxCommas = 1 << 20
-	// MaxLabels is how many labels a series that is read may have.
-	MaxLabels = 64
-	// MaxLabelValue is how long a label value of a series that is read, or a
-	// name in a Summary, may be, in bytes after unescaping. Names in Kubernetes
-	// have at most 253.
-	MaxLabelValue = 1_024
+	// the memory that the JSON takes once decoded, to some 100 bytes each. The
+	// kubelet writes about 50 for each container.
+	MaxCommas = 1 << 18
+)
+
+// Bounds of one sample. One over them is rejected, and the others stand.
+const (
+	// MaxName is how long the names of a container, a pod and a namespace are in
+	// Kubernetes at most, in bytes.
+	MaxName = 253
+	// MaxBytes is how much memory or swap a sample may tell of, in bytes: 1 PiB,
+	// beyond any machine. What an autoscaler adds up, in thousandths of a byte,
+	// must not overflow.
+	MaxBytes = 1 << 50
+)
+
+// Bounds of what a Decoder keeps from one answer to the next, so that one that is
+// unusually large does not stay in memory.
+const (
+	maxKeptContainers = 2_048
+	maxKeptUnescaped  = 64 << 10
 )

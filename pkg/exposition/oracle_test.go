@@ -143,22 +143,16 @@ func (o *oracle) add(m *dto.Metric, field Fields, ofContainers bool, value float
 	labels := map[string]string{}
 	good := true
 	for _, l := range m.Label {
-		if len(l.GetValue()) > MaxLabelValue {
-			o.overBounds = true
-		}
 		if _, twice := labels[l.GetName()]; twice && strings.Contains(" namespace pod container ", " "+l.GetName()+" ") {
 			good = false
 		}
 		labels[l.GetName()] = l.GetValue()
 	}
-	if len(m.Label) > MaxLabels {
-		o.overBounds = true
-	}
 	u := &o.node
 	if ofContainers {
 		key := [3]string{labels["namespace"], labels["pod"], labels["container"]}
 		for _, name := range key {
-			good = good && name != "" && utf8.ValidString(name)
+			good = good && name != "" && len(name) <= MaxName && utf8.ValidString(name)
 		}
 		if !good {
 			o.rejected[RejectedLabels]++
@@ -177,7 +171,7 @@ func (o *oracle) add(m *dto.Metric, field Fields, ofContainers bool, value float
 	case HasStart:
 		bad = bad || math.Round(ns) >= math.MaxInt64 || math.Round(ns) == 0
 	default:
-		bad = bad || math.Round(value) >= math.MaxUint64
+		bad = bad || math.Round(value) > MaxBytes
 	}
 	if bad {
 		o.rejected[RejectedValue]++

@@ -275,7 +275,8 @@ func (m *protoMetric) readLabel(message []byte) *Error {
 		}
 		b = b[n:]
 	}
-	return m.labels.set(name, value)
+	m.labels.set(name, value)
+	return nil
 }
 
 // readValue reads a Gauge, Counter or Untyped. Where several are given, they

@@ -8,13 +8,13 @@ type Rejection uint8
 
 const (
 	// RejectedValue is a value that is missing, not a number, infinite,
-	// negative, or too large for the integer that holds it; for a start time,
-	// also zero.
+	// negative, over MaxBytes, or too large for the integer that holds it; for a
+	// start time, also zero.
 	RejectedValue Rejection = iota
 	// RejectedTimestamp is a time that is zero, negative or overflows.
 	RejectedTimestamp
 	// RejectedLabels is a container series without the label namespace, pod or
-	// container, or with one of them empty, given twice, or not UTF-8.
+	// container, or with one of them empty, over MaxName, given twice, or not UTF-8.
 	RejectedLabels
 	NumRejections
 )

@@ -19,10 +19,18 @@ func quantity(field Fields, value float64) (uint64, bool) {
 	if value >= 1<<64 {
 		return 0, false
 	}
+	if !isPlausible(field, uint64(value)) {
+		return 0, false
+	}
 	if field == HasStart && !(value >= 1 && value < 1<<63) {
 		return 0, false
 	}
 	return uint64(value), true
+}
+
+// isPlausible tells whether a quantity can be true of any machine.
+func isPlausible(field Fields, quantity uint64) bool {
+	return field != HasMemory && field != HasSwap || quantity <= MaxBytes
 }
 
 // nanoseconds converts a timestamp in milliseconds.

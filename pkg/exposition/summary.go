@@ -109,9 +109,7 @@ func (d *Decoder) findContainer(pod *stats.PodReference, container string) (*Usa
 	for _, label := range [...]struct{ name, value string }{
 		{"namespace", pod.Namespace}, {"pod", pod.Name}, {"container", container},
 	} {
-		if err := l.set([]byte(label.name), []byte(label.value)); err != nil {
-			return nil, err
-		}
+		l.set([]byte(label.name), []byte(label.value))
 	}
 	return d.containers.find(&l, nil)
 }
@@ -149,6 +147,10 @@ func (d *Decoder) addExact(u *Usage, field Fields, quantity uint64, at metav1.Ti
 	d.series++
 	if u == nil {
 		d.samples.Rejected[RejectedLabels]++
+		return
+	}
+	if !isPlausible(field, quantity) {
+		d.samples.Rejected[RejectedValue]++
 		return
 	}
 	t := d.requestTime

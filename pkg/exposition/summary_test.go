@@ -90,6 +90,16 @@ var summaryCases = []struct {
 		want: Samples{Containers: []Container{container("n", "p", "a", Usage{})}, Rejected: [NumRejections]int{RejectedValue: 1}},
 	},
 	{
+		name: "memory of no machine",
+		body: `{"node":{"cpu":{"usageCoreNanoSeconds":5},"memory":{"workingSetBytes":1125899906842625},"swap":{"swapUsageBytes":18446744073709551615}}}`,
+		want: Samples{Node: Usage{Time: sentAt.UnixNano(), CPU: 5, Has: HasCPU}, Rejected: [NumRejections]int{RejectedValue: 2}},
+	},
+	{
+		name: "name that is too long",
+		body: podOf(`{"name":"` + strings.Repeat("x", MaxName+1) + `","swap":{"swapUsageBytes":1}},{"name":"a","swap":{"swapUsageBytes":2}}`),
+		want: Samples{Containers: []Container{container("n", "p", "a", Usage{Swap: 2, Has: HasSwap})}, Rejected: [NumRejections]int{RejectedLabels: 1}},
+	},
+	{
 		name: "rejected labels",
 		body: podOf(`{"name":"","startTime":"2263-01-01T00:00:00Z","cpu":{"usageCoreNanoSeconds":5},"memory":{"workingSetBytes":6}},{"name":"a","swap":{"swapUsageBytes":2}}`),
 		want: Samples{Containers: []Container{container("n", "p", "a", Usage{Swap: 2, Has: HasSwap})}, Rejected: [NumRejections]int{RejectedLabels: 3}},
@@ -126,8 +136,7 @@ var brokenSummary = []struct {
 	{"time in another format", `{"node":{"cpu":{"time":"yesterday","usageCoreNanoSeconds":5}}}`, ReasonSyntax, `not a summary: "parsing time \"yesterday\"`},
 	{"object too deep", strings.Repeat(`{"node":`, 20_000), ReasonSyntax, "exceeded max depth"},
 
-	{"name too long", podOf(`{"name":"` + strings.Repeat("x", MaxLabelValue+1) + `"}`), ReasonTooLarge, `pod "n/p": more than 1024 bytes in the value of label "container"`},
-	{"too many commas", "[" + strings.Repeat(",", MaxCommas+1), ReasonTooLarge, "more than 1048576 commas: over the limit of what one node can truly have"},
+	{"too many commas", "[" + strings.Repeat(",", MaxCommas+1), ReasonTooLarge, "more than 262144 commas: over the limit of what one node can truly have"},
 	{"too many containers", podOf(manySummaryContainers(MaxContainers + 1)), ReasonTooLarge, `pod "n/p": more than 16384 containers`},
 }
 

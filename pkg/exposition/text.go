@@ -252,7 +252,8 @@ func (d *Decoder) readLabelValue(s *textSeries, name, b []byte) (rest []byte, er
 	if err != nil {
 		return nil, err
 	}
-	return rest, s.labels.set(name, value)
+	s.labels.set(name, value)
+	return rest, nil
 }
 
 // readQuoted reads up to the closing quote; b starts after the opening one.

@@ -63,7 +63,7 @@ func newClient(c Config, clock clock.PassiveClock) (*Client, error) {
 		config:      c,
 		clock:       clock,
 		credentials: credentials,
-		dialer:      &dialer{config: c, transport: config, credentials: credentials},
+		dialer:      newDialer(c, config, credentials),
 		endpoints:   make(map[*Endpoint]struct{}),
 	}
 	if useLibrary {
@@ -94,7 +94,8 @@ func transportConfig(c Config) (*transport.Config, error) {
 // Fetch and for the next 10 minutes. Every error is an *Error.
 //
 // Fetches of an Endpoint cost least if they have the same ctx.
-func (c *Client) Fetch(ctx context.Context, e *Endpoint) (Answer, error) {
+func (c *Client) Fetch(ctx context.Context, e *Endpoint) (answer Answer, err error) {
+	defer func() { e.failed = err != nil }()
 	if c.credentials.refresh() {
 		c.renew()
 	}

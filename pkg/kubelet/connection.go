@@ -130,6 +130,12 @@ func (c *connection) Read(p []byte) (int, error) {
 	return n, c.explain(err)
 }
 
+// interrupt implements interrupter.
+func (c *connection) interrupt() {
+	// An error means that the connection has ended.
+	_ = c.raw.SetReadDeadline(time.Unix(1, 0))
+}
+
 func (c *connection) Write(p []byte) (int, error) {
 	n, err := c.stream.Write(p)
 	return n, c.explain(err)

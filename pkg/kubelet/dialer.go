@@ -23,6 +23,23 @@ type dialer struct {
 	credentials *credentials
 	// generation counts how often the credentials of connections have changed.
 	generation atomic.Uint64
+	// steady and failing are places for the bodies of endpoints by how their last
+	// fetch ended.
+	steady, failing *places
+}
+
+func newDialer(c Config, t *transport.Config, credentials *credentials) *dialer {
+	return &dialer{
+		config: c, transport: t, credentials: credentials,
+		steady: newPlaces(steadyPlaces, turn), failing: newPlaces(failingPlaces, turn),
+	}
+}
+
+func (d *dialer) placesFor(e *Endpoint) *places {
+	if e.failed {
+		return d.failing
+	}
+	return d.steady
 }
 
 // transportError is an error of a connection, and not one of what gets

@@ -66,7 +66,7 @@ func (d *direct) get(ctx context.Context, deadline time.Time, e *Endpoint, at *l
 				return Answer{}, requestReason(err), d.explain(err, false)
 			}
 		}
-		answer, reason, err := d.exchange(ctx, x, conn, deadline, want)
+		answer, reason, err := d.exchange(ctx, x, conn, deadline, e, want)
 		e.put(conn, d.generation.Load())
 		if err == nil {
 			return answer, "", nil
@@ -80,7 +80,7 @@ func (d *direct) get(ctx context.Context, deadline time.Time, e *Endpoint, at *l
 
 // exchange sends the request and reads its answer. The connection is sound
 // afterwards only if all of the answer was read.
-func (d *direct) exchange(ctx context.Context, x *exchange, conn *connection, deadline time.Time, want *resource) (Answer, Reason, error) {
+func (d *direct) exchange(ctx context.Context, x *exchange, conn *connection, deadline time.Time, e *Endpoint, want *resource) (Answer, Reason, error) {
 	conn.sound = false
 	if err := conn.begin(ctx, deadline); err != nil {
 		return Answer{}, requestReason(err), err
@@ -94,7 +94,7 @@ func (d *direct) exchange(ctx context.Context, x *exchange, conn *connection, de
 		x.finish(conn)
 		return Answer{}, reason, err
 	}
-	answer, reason, err := readAnswer(&x.body)
+	answer, reason, err := (&bodyReader{ctx, deadline, d.placesFor(e), conn}).read(&x.body)
 	if err != nil {
 		return Answer{}, reason, err
 	}

@@ -39,6 +39,7 @@ type Endpoint struct {
 	// metricsAfter is when the first path is asked again; zero while it is in
 	// use.
 	metricsAfter time.Time
+	failed       bool // the last fetch
 
 	mu        sync.Mutex
 	idle      *connection     // of direct; nil while it is in use, or there is none

@@ -24,6 +24,9 @@ const (
 	maxLineBytes = 4 << 10
 	// maxInterim is how many 1xx responses may come before the final one.
 	maxInterim = 5
+	// maxChunks is how many chunks a body may have: those of a kubelet have 2 KiB or
+	// more, and to read them byte by byte would take seconds of CPU.
+	maxChunks = maxBodyBytes >> 10
 )
 
 var (
@@ -160,14 +163,23 @@ func (x *exchange) readHeaders(limit *int) (framing, error) {
 			}
 			return f, nil
 		}
-		name, value, found := bytes.Cut(line, []byte(":"))
-		if !found || !httpguts.ValidHeaderFieldName(string(name)) || bytes.ContainsFunc(value, isControl) {
-			return f, fmt.Errorf("%w: the header line %q", errMalformed, truncate(string(line)))
+		name, value, err := cutHeader(line)
+		if err != nil {
+			return f, err
 		}
 		if err := f.take(&x.head, name, bytes.Trim(value, " \t")); err != nil {
 			return f, err
 		}
 	}
+}
+
+// cutHeader takes the line of a header, or of a trailer, apart.
+func cutHeader(line []byte) (name, value []byte, err error) {
+	name, value, found := bytes.Cut(line, []byte(":"))
+	if !found || !httpguts.ValidHeaderFieldName(string(name)) || bytes.ContainsFunc(value, isControl) {
+		return nil, nil, fmt.Errorf("%w: the header line %q", errMalformed, truncate(string(line)))
+	}
+	return name, value, nil
 }
 
 func isControl(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
@@ -232,12 +244,12 @@ type body struct {
 	// the connection tells.
 	left    int64
 	chunked bool
-	first   bool // chunk
+	chunks  int // so far
 	ended   bool
 }
 
 func (b *body) begin(h *head, f framing) {
-	b.chunked, b.first, b.ended = f.chunked, true, false
+	b.chunked, b.chunks, b.ended = f.chunked, 0, false
 	switch {
 	case h.status == 204 || h.status == 304:
 		b.left, b.chunked, b.ended = 0, false, true
@@ -283,7 +295,7 @@ func (b *body) Read(p []byte) (int, error) {
 // one the trailers, which are not used.
 func (b *body) nextChunk() error {
 	limit := maxHeaderBytes
-	if !b.first {
+	if b.chunks > 0 {
 		line, err := readLine(b.reader, &limit)
 		if err != nil {
 			return err
@@ -292,7 +304,9 @@ func (b *body) nextChunk() error {
 			return fmt.Errorf("%w: a chunk is longer than it says", errMalformed)
 		}
 	}
-	b.first = false
+	if b.chunks++; b.chunks > maxChunks {
+		return fmt.Errorf("%w: it has more than %d chunks", errMalformed, maxChunks)
+	}
 	line, err := readLine(b.reader, &limit)
 	if err != nil {
 		return err
@@ -312,6 +326,9 @@ func (b *body) nextChunk() error {
 		if len(line) == 0 {
 			b.ended = true
 			return nil
+		}
+		if _, _, err := cutHeader(line); err != nil {
+			return err
 		}
 	}
 }

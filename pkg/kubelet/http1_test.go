@@ -46,6 +46,7 @@ var responses = map[string]struct {
 	"short chunk":        {raw: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbo"},
 	"no last chunk":      {raw: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n"},
 	"no end of trailers": {raw: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nExpires: 0\r\n"},
+	"malformed trailer":  {raw: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n[xpires: 0\r\n\r\n"},
 	"long chunk":         {raw: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nbody\r\n0\r\n\r\n"},
 	"chunk without size": {raw: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\r\nbody\r\n0\r\n\r\n"},
 	"negative chunk":     {raw: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-4\r\nbody\r\n0\r\n\r\n"},
@@ -69,6 +70,7 @@ var responses = map[string]struct {
 	"two types":          {raw: "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\nok", refused: "twice"},
 	"long line":          {raw: "HTTP/1.1 200 OK\r\nX-Long: " + strings.Repeat("x", maxLineBytes) + "\r\nContent-Length: 2\r\n\r\nok", refused: "exceeded"},
 	"many headers":       {raw: "HTTP/1.1 200 OK\r\n" + strings.Repeat("X: "+strings.Repeat("x", 1000)+"\r\n", 70) + "Content-Length: 2\r\n\r\nok", refused: "exceeded"},
+	"many chunks":        {raw: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + strings.Repeat("1\r\nx\r\n", maxChunks) + "0\r\n\r\n", refused: "more than 32768 chunks"},
 	"switch":             {raw: "HTTP/1.1 101 Switching Protocols\r\n\r\n", refused: "switches protocols"},
 }
 

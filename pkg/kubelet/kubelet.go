@@ -73,5 +73,6 @@ type Answer struct {
 	// RequestTime is when a connection was ready and the request was sent.
 	RequestTime time.Time
 
-	buf *[]byte // of Body
+	buf   *[]byte // of Body
+	place *place  // of a large one
 }

@@ -71,10 +71,15 @@ func (l *library) get(ctx context.Context, deadline time.Time, e *Endpoint, at *
 	if err != nil {
 		return Answer{}, reason, err
 	}
-	answer, reason, err := readAnswer(resp.Body)
+	answer, reason, err := (&bodyReader{ctx, deadline, l.placesFor(e), canceller(cancel)}).read(resp.Body)
 	answer.Format, answer.RequestTime = format, sent
 	return answer, reason, l.explain(err, connected)
 }
+
+// canceller is an interrupter that ends the request.
+type canceller context.CancelFunc
+
+func (c canceller) interrupt() { c() }
 
 // RoundTrip implements http.RoundTripper, beneath client-go's wrappers.
 func (l *library) RoundTrip(req *http.Request) (*http.Response, error) {

@@ -8,7 +8,6 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"sync"
 
 	"github.com/kubemeter/metrics-server/pkg/exposition"
 )
@@ -96,54 +95,4 @@ func contentFormat(contentType string, want *resource) (exposition.Format, error
 	}
 	want.known.Store(&knownType{contentType, format})
 	return format, nil
-}
-
-// bodies are buffers for the bodies of answers. One is taken when the head of an
-// answer has arrived, so that kubelets that do not answer hold none.
-var bodies = sync.Pool{New: func() any { return new([]byte) }}
-
-// maxKeptBody is the largest buffer that is used again: a kubelet that sends too
-// much must not make others' buffers large.
-const maxKeptBody = 1 << 20
-
-// readAnswer reads the body of an answer.
-func readAnswer(r io.Reader) (Answer, Reason, error) {
-	buf := bodies.Get().(*[]byte)
-	body, reason, err := readBody(r, *buf)
-	if err != nil {
-		bodies.Put(buf)
-		return Answer{}, reason, err
-	}
-	*buf = body
-	return Answer{Body: body, buf: buf}, "", nil
-}
-
-// Release gives the body's buffer back. The body is not to be read afterwards.
-func (a Answer) Release() {
-	if a.buf != nil && cap(*a.buf) <= maxKeptBody {
-		bodies.Put(a.buf)
-	}
-}
-
-// readBody reads all of r into buf, which grows as needed. Growth follows what
-// arrives and not what the Content-Length announces, so that a header alone
-// costs no memory.
-func readBody(r io.Reader, buf []byte) ([]byte, Reason, error) {
-	buf = buf[:0]
-	for {
-		if len(buf) == cap(buf) {
-			buf = append(buf, 0)[:len(buf)]
-		}
-		n, err := r.Read(buf[len(buf):cap(buf)])
-		buf = buf[:len(buf)+n]
-		if len(buf) > maxBodyBytes {
-			return nil, ReasonTooLarge, fmt.Errorf("the body has more than %d bytes", maxBodyBytes)
-		}
-		if err == io.EOF {
-			return buf, "", nil
-		}
-		if err != nil {
-			return nil, bodyReason(err), fmt.Errorf("the body ends after %d bytes: %w", len(buf), err)
-		}
-	}
 }

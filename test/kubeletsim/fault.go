@@ -59,6 +59,7 @@ type faults struct {
 	noResourceMetrics bool
 	random            *randomFailure
 	body              bodyFaults
+	raw               *rawResponse
 
 	frozen     bool
 	skew       time.Duration

@@ -81,6 +81,9 @@ func (s *Simulation) respond(w *countingWriter, r *http.Request, c *nodeConn) bo
 		http.Error(w, http.StatusText(refusal), refusal)
 		return true
 	}
+	if f.raw != nil {
+		return s.sendRaw(w, c.node, f)
+	}
 	switch r.URL.Path {
 	case resourceMetricsPath:
 		return s.serveResourceMetrics(w, r, c.node, f)

@@ -128,7 +128,8 @@ func (s *Simulation) newServer() *http.Server {
 			return context.WithValue(ctx, connKey{}, c.(*tls.Conn).NetConn())
 		},
 		ConnState: func(_ net.Conn, state http.ConnState) {
-			if state == http.StateClosed {
+			// What is hijacked is closed before its request has ended.
+			if state == http.StateClosed || state == http.StateHijacked {
 				s.active.Done()
 			}
 		},

@@ -1,0 +1,135 @@
+// Copyright The Kubemeter Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package hostile
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+	metricsclient "k8s.io/metrics/pkg/client/clientset/versioned"
+
+	"github.com/kubemeter/metrics-server/test/cluster"
+	"github.com/kubemeter/metrics-server/test/corestub"
+	"github.com/kubemeter/metrics-server/test/kubeletsim"
+	"github.com/kubemeter/metrics-server/test/localcluster"
+)
+
+// crew is what servers are tried with.
+type crew struct {
+	group            *cluster.ProcessGroup
+	server           string
+	args             []string
+	kubelets         *kubeletsim.Simulation
+	healthy, hostile []*kubeletsim.Node
+	metrics          metricsclient.Interface
+	client           *http.Client
+	url              string
+	starts           int
+}
+
+func must[T any](t *testing.T) func(T, error) T {
+	return func(v T, err error) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+func newCrew(t *testing.T) *crew {
+	t.Helper()
+	c := &crew{group: must[*cluster.ProcessGroup](t)(cluster.StartProcessGroup(context.WithoutCancel(t.Context()), nil))}
+	t.Cleanup(c.group.Stop)
+	ca := must[*cluster.CertificateAuthority](t)(cluster.NewCertificateAuthority("kubemeter-ca"))
+	kubeletCA := must[*kubeletsim.CA](t)(kubeletsim.NewCA("kubelet CA"))
+	token := rand.Text()
+	stub := must[*corestub.Stub](t)(corestub.Start(corestub.Options{CA: ca, Token: token}))
+	t.Cleanup(stub.Close)
+	c.kubelets = must[*kubeletsim.Simulation](t)(kubeletsim.Start(kubeletsim.Options{
+		CA: kubeletCA, Authenticate: func(got string) bool { return got == token },
+		NodeSampleInterval: time.Millisecond, // so that all has a window after two scrapes
+	}))
+	t.Cleanup(c.kubelets.Close)
+	c.addNodes(t, stub)
+
+	if err := os.WriteFile(filepath.Join(c.group.Dir(), localcluster.KubeletCAFile), kubeletCA.PEM(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	port := must[int](t)(cluster.FreePort())
+	required := must[[]string](t)(localcluster.ServerFlags(c.group.Dir(), ca, stub.Config(), port))
+	c.args = append(required, "--metric-resolution=10s", "--kubelet-request-timeout=4s", "--kubelet-per-node-metrics")
+	c.server = buildServer(t, c.group.Dir())
+
+	cert, key, err := ca.IssueClient("kubernetes-admin", []string{corestub.Administrators})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.url = fmt.Sprintf("https://localhost:%d", port)
+	admin := &rest.Config{Host: c.url, QPS: -1, TLSClientConfig: rest.TLSClientConfig{CAData: ca.CertPEM(), CertData: cert, KeyData: key}}
+	c.metrics = must[*metricsclient.Clientset](t)(metricsclient.NewForConfig(admin))
+	c.client = must[*http.Client](t)(rest.HTTPClientFor(admin))
+	return c
+}
+
+// buildServer builds it as users do: with the race detector it would take many times
+// the memory.
+func buildServer(t *testing.T, dir string) string {
+	t.Helper()
+	server := filepath.Join(dir, "metrics-server")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", server, "./cmd/metrics-server")
+	build.Dir = filepath.Join("..", "..")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the server: %v\n%s", err, out)
+	}
+	return server
+}
+
+// addNodes adds all nodes with their pods, to the kubelets and to the API.
+func (c *crew) addNodes(t *testing.T, stub *corestub.Stub) {
+	t.Helper()
+	var nodes []*kubeletsim.Node
+	for i := range healthyNodes + hostileNodes {
+		name := fmt.Sprint("healthy-", i)
+		if i >= healthyNodes {
+			name = fmt.Sprint("hostile-", i-healthyNodes)
+		}
+		n := must[*kubeletsim.Node](t)(c.kubelets.AddNode(name))
+		nodes = append(nodes, n)
+		for p := range podsPerNode {
+			if err := n.AddPod(pod(podName(n, p), cores)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	c.healthy, c.hostile = nodes[:healthyNodes], nodes[healthyNodes:]
+	port := int32(c.kubelets.Port())
+	stub.SetContents(corestub.Contents{
+		Nodes: len(nodes), Node: func(i int) *corev1.Node { return cluster.NewNode(nodes[i].Name(), nodes[i].Address(), port, nil) },
+		Pods: podsPerNode * len(nodes), Pod: func(i int) *metav1.PartialObjectMetadata {
+			name := podName(nodes[i/podsPerNode], i%podsPerNode)
+			return &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, UID: types.UID(name)}}
+		},
+	})
+}
+
+func podName(n *kubeletsim.Node, i int) string { return fmt.Sprint(n.Name(), "-pod-", i) }
+
+func pod(name string, cores float64) kubeletsim.Pod {
+	return kubeletsim.Pod{Namespace: namespace, Name: name, Containers: []kubeletsim.Container{{
+		Name: container, Start: time.Now().Add(-time.Hour), CPU: kubeletsim.Constant(cores), Memory: kubeletsim.Constant(bytes64Mi),
+	}}}
+}
