@@ -70,6 +70,11 @@ load: build ## Measure what the server costs, with up to 5,000 nodes (ARGS="--pe
 	@cd test && ../hack/heartbeat.sh "building bin/load" go build -o ../bin/load ./cmd/load
 	@bin/load --server bin/metrics-server --out bin/load-results $(ARGS)
 
+.PHONY: faults
+faults: build ## Measure what is served while kubelets fail (ARGS="--peer BINARY").
+	@cd test && ../hack/heartbeat.sh "building bin/faults" go build -o ../bin/faults ./cmd/faults
+	@bin/faults --server bin/metrics-server --out bin/faults-results $(ARGS)
+
 .PHONY: fuzz
 fuzz: ## Fuzz every decoder and encoder for FUZZTIME.
 	for f in exposition/FuzzText exposition/FuzzDelimited exposition/FuzzSummary exposition/FuzzNumber kubelet/FuzzResponse api/FuzzEncoding servingcert/FuzzContent; do \
