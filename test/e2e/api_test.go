@@ -18,6 +18,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 	metricsv1 "k8s.io/metrics/pkg/apis/metrics/v1"
+
+	"github.com/kubemeter/metrics-server/test/eventually"
 )
 
 // usages is a container's usage by namespace/pod/container, or a node's by its
@@ -226,7 +228,7 @@ func TestAuthorization(t *testing.T) {
 			if way == "direct" {
 				config.Host = local.ServerURL()
 			}
-			eventually(t, func() error { // a new binding takes a moment
+			eventually.Succeeds(t, patience, func() error { // a new binding takes a moment
 				if status, body := request(t, config, tt.path, "application/json"); status != tt.status {
 					return fmt.Errorf("%s, %s: %d, want %d: %s", tt.name, way, status, tt.status, body)
 				}

@@ -46,22 +46,6 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// eventually waits until check has no error.
-func eventually(t *testing.T, check func() error) {
-	t.Helper()
-	deadline := time.Now().Add(patience)
-	for {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %s: %v", patience, err)
-		}
-		time.Sleep(200 * time.Millisecond)
-	}
-}
-
 func metricsOf(t *testing.T, config *rest.Config) metricsclient.Interface {
 	t.Helper()
 	client, err := metricsclient.NewForConfig(config)

@@ -16,6 +16,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/kubemeter/metrics-server/test/eventually"
 	"github.com/kubemeter/metrics-server/test/kubeletsim"
 )
 
@@ -53,7 +54,7 @@ func TestFaultyKubelets(t *testing.T) {
 		defer setFaults(t, node(t, i))
 	}
 	for i, f := range faults {
-		eventually(t, func() error {
+		eventually.Succeeds(t, patience, func() error {
 			if now := count(i); now <= before[i] {
 				return fmt.Errorf("%s: no failure with reason %s is counted", f.fault, f.reason)
 			}
@@ -67,7 +68,7 @@ func TestFaultyKubelets(t *testing.T) {
 	}
 	client := metricsOf(t, local.AdminConfig())
 	// Later those of the failing are gone, and the reason is told.
-	eventually(t, func() error {
+	eventually.Succeeds(t, patience, func() error {
 		list, err := client.MetricsV1().NodeMetricses().List(t.Context(), metav1.ListOptions{})
 		if err != nil {
 			return err
@@ -131,7 +132,7 @@ func setFaults(t *testing.T, n *kubeletsim.Node, faults ...kubeletsim.Fault) {
 
 func waitServed(t *testing.T) {
 	t.Helper()
-	eventually(t, func() error {
+	eventually.Succeeds(t, patience, func() error {
 		nodes, containers, err := tryRead(t, "v1", "application/json", metav1.ListOptions{})
 		if err != nil {
 			return err
@@ -157,7 +158,7 @@ func TestSummaryFallback(t *testing.T) {
 	defer setFaults(t, n)
 	summary := kubeletsim.Request{Path: "/stats/summary", Status: http.StatusOK}
 	before := n.Requests()[summary]
-	eventually(t, func() error {
+	eventually.Succeeds(t, patience, func() error {
 		if n.Requests()[summary] < before+3 {
 			return errors.New("the summary has not been read three times")
 		}
@@ -209,7 +210,7 @@ func TestPodsAndNodesComeAndGo(t *testing.T) {
 	if err := local.CreatePod(t.Context(), pod.Namespace, pod.Name, extra.Name(), nil, "main"); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, func() error {
+	eventually.Succeeds(t, patience, func() error {
 		p, err := client.MetricsV1().PodMetricses(pod.Namespace).Get(t.Context(), pod.Name, metav1.GetOptions{})
 		if err != nil {
 			return err
@@ -226,7 +227,7 @@ func TestPodsAndNodesComeAndGo(t *testing.T) {
 	kubectl(t, "delete", "pod", "-n", pod.Namespace, pod.Name)
 	gone := func(get func() error) {
 		t.Helper()
-		eventually(t, func() error {
+		eventually.Succeeds(t, patience, func() error {
 			if err := get(); !apierrors.IsNotFound(err) {
 				return fmt.Errorf("it is still there, or the error is another one: %w", err)
 			}
@@ -275,7 +276,7 @@ func TestLosingTheAPIServerLosesNoMetrics(t *testing.T) {
 		return newest
 	}
 	stopped := newest()
-	eventually(t, func() error {
+	eventually.Succeeds(t, patience, func() error {
 		if now := newest(); now.Sub(stopped) < 2*resolution {
 			return fmt.Errorf("the newest sample is of %s, and was of %s", now, stopped)
 		}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/kubemeter/metrics-server/test/eventually"
 	"github.com/kubemeter/metrics-server/test/kubeletsim"
 )
 
@@ -21,7 +22,7 @@ func TestKubeletIdentity(t *testing.T) {
 		setFaults(t, n, fault) // and closes its connection
 		defer setFaults(t, n)
 		before := n.Requests()[scraped]
-		eventually(t, func() error {
+		eventually.Succeeds(t, patience, func() error {
 			// One may have been under way.
 			if n.Requests()[scraped] < before+2 {
 				return fmt.Errorf("%s: it has not been scraped again", fault)
@@ -36,7 +37,7 @@ func TestKubeletIdentity(t *testing.T) {
 	n := node(t, 2)
 	setFaults(t, n, kubeletsim.ClientOnly())
 	defer setFaults(t, n)
-	eventually(t, func() error {
+	eventually.Succeeds(t, patience, func() error {
 		if refused() == before {
 			return errors.New("a certificate for clients is not refused")
 		}

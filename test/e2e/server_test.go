@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/kubemeter/metrics-server/test/cluster"
+	"github.com/kubemeter/metrics-server/test/eventually"
 )
 
 func TestHealthChecks(t *testing.T) {
@@ -21,7 +22,7 @@ func TestHealthChecks(t *testing.T) {
 		"/readyz": {"metric-storage-ready", "metric-informer-sync", "metadata-informer-sync"},
 		"/livez":  {"metric-collection-timely", "metadata-informer-sync"},
 	} {
-		eventually(t, func() error {
+		eventually.Succeeds(t, patience, func() error {
 			status, body := request(t, direct(), path+"?verbose", "text/plain")
 			for _, c := range checks {
 				if status != 200 || !strings.Contains(body, "[+]"+c+" ok") {
@@ -89,7 +90,7 @@ func startSecond(t *testing.T, flags ...string) second {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, func() error {
+	eventually.Succeeds(t, patience, func() error {
 		// Listening comes a moment before it knows whose certificates to trust.
 		resp, err := client.Get(url + "/metrics")
 		if err != nil {
@@ -115,7 +116,7 @@ func (s second) log(t *testing.T) string {
 func TestServerProcess(t *testing.T) {
 	t.Run("a node selector and metrics per node", func(t *testing.T) {
 		second := startSecond(t, "--node-selector=topology.kubernetes.io/zone=b", "--kubelet-per-node-metrics")
-		eventually(t, func() error {
+		eventually.Succeeds(t, patience, func() error {
 			status, body := request(t, second.config, "/apis/metrics.k8s.io/v1/nodes", "application/json")
 			if got := strings.Count(body, `"kind"`) + strings.Count(body, `"name":"node-`); status != 200 || got != 1+nodeCount/3 {
 				return fmt.Errorf("%d: %s", status, body)
@@ -138,7 +139,7 @@ func TestServerProcess(t *testing.T) {
 	t.Run("scraping goes on while requests drain", func(t *testing.T) {
 		second := startSecond(t, "--shutdown-delay-duration=14s")
 		metrics := func() float64 { return metricOf(t, second.config, "metrics_server_scrape_total", "result=success") }
-		eventually(t, func() error {
+		eventually.Succeeds(t, patience, func() error {
 			if n := metrics(); n < nodeCount {
 				return fmt.Errorf("%v scrapes", n)
 			}
@@ -146,14 +147,14 @@ func TestServerProcess(t *testing.T) {
 		})
 		stopped := make(chan error, 1)
 		go func() { stopped <- second.process.Stop() }()
-		eventually(t, func() error {
+		eventually.Succeeds(t, patience, func() error {
 			if status, _ := request(t, second.config, "/readyz", "text/plain"); status == 200 {
 				return errors.New("still ready after SIGTERM")
 			}
 			return nil
 		})
 		before := metrics()
-		eventually(t, func() error {
+		eventually.Succeeds(t, patience, func() error {
 			if now := metrics(); now <= before {
 				return errors.New("no scrape since SIGTERM")
 			}
@@ -165,7 +166,7 @@ func TestServerProcess(t *testing.T) {
 	})
 	t.Run("JSON logs", func(t *testing.T) {
 		second := startSecond(t, "--logging-format=json")
-		eventually(t, func() error {
+		eventually.Succeeds(t, patience, func() error {
 			if !strings.Contains(second.log(t), `"msg":"Starting"`) {
 				return fmt.Errorf("no JSON in the log: %s", second.log(t))
 			}

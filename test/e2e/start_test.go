@@ -10,6 +10,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/kubemeter/metrics-server/test/eventually"
 	"github.com/kubemeter/metrics-server/test/kubeletsim"
 )
 
@@ -34,7 +35,7 @@ func (s second) served(t *testing.T) (nodes, pods int) {
 // waitReady waits until a server is ready, and returns what it serves then.
 func (s second) waitReady(t *testing.T) (nodes, pods int) {
 	t.Helper()
-	eventually(t, func() error {
+	eventually.Succeeds(t, patience, func() error {
 		if status, body := request(t, s.config, "/readyz", "text/plain"); status != http.StatusOK {
 			return fmt.Errorf("/readyz: %d %s", status, body)
 		}
@@ -88,7 +89,7 @@ func TestNewNodeDoesNotWaitForTheSecondRound(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer kubectl(t, "delete", "node", n.Name())
-	eventually(t, func() error {
+	eventually.Succeeds(t, patience, func() error {
 		usage, err := metricsOf(t, s.config).MetricsV1().NodeMetricses().Get(t.Context(), n.Name(), metav1.GetOptions{})
 		if err != nil {
 			return err

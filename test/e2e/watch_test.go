@@ -21,12 +21,14 @@ import (
 	"k8s.io/client-go/dynamic/dynamicinformer"
 	"k8s.io/client-go/tools/cache"
 	metricsv1 "k8s.io/metrics/pkg/apis/metrics/v1"
+
+	"github.com/kubemeter/metrics-server/test/eventually"
 )
 
 // The API server tells all that can be done with both versions.
 func TestDiscovery(t *testing.T) {
 	want := map[string][]string{"nodes": {"get", "list", "watch"}, "pods": {"get", "list", "watch"}}
-	eventually(t, func() error { // it asks the servers behind it from time to time
+	eventually.Succeeds(t, patience, func() error { // it asks the servers behind it from time to time
 		status, body := request(t, local.AdminConfig(), "/apis", "application/json;v=v2;g=apidiscovery.k8s.io;as=APIGroupDiscoveryList")
 		var groups apidiscoveryv2.APIGroupDiscoveryList
 		if err := json.Unmarshal([]byte(body), &groups); err != nil || status != http.StatusOK {
@@ -77,7 +79,7 @@ func TestViewersMayWatch(t *testing.T) {
 	}
 	client := metricsOf(t, config)
 	var w watch.Interface
-	eventually(t, func() (err error) { // a new binding takes a moment
+	eventually.Succeeds(t, patience, func() (err error) { // a new binding takes a moment
 		w, err = client.MetricsV1().PodMetricses("checkout").Watch(t.Context(), metav1.ListOptions{})
 		return err
 	})
@@ -169,7 +171,7 @@ func TestWatchesAcrossARestart(t *testing.T) {
 			t.Fatalf("got %s %v", e.Type, e.Object)
 		}
 	}
-	eventually(t, func() error {
+	eventually.Succeeds(t, patience, func() error {
 		fresh := 0
 		for _, o := range informer.GetStore().List() {
 			fresh += btoi(number(t, o.(metav1.Object).GetResourceVersion()) > number(t, before))

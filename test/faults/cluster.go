@@ -6,11 +6,9 @@ package faults
 import (
 	"context"
 	"crypto/rand"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -22,6 +20,7 @@ import (
 	"github.com/kubemeter/metrics-server/test/corestub"
 	"github.com/kubemeter/metrics-server/test/kubeletsim"
 	"github.com/kubemeter/metrics-server/test/localcluster"
+	"github.com/kubemeter/metrics-server/test/process"
 )
 
 // cluster is what servers need around them: the stub of a control plane, and
@@ -38,7 +37,7 @@ type cluster struct {
 
 // newCluster starts all but a server. Observe is told of each scrape.
 func newCluster(ctx context.Context, o *Options, w workload, observe func(*kubeletsim.Node, kubeletsim.Request)) (c *cluster, err error) {
-	if err := checkFileLimit(w.nodes); err != nil {
+	if err := process.RaiseFileLimit(w.nodes); err != nil {
 		return nil, err
 	}
 	c = &cluster{workload: w}
@@ -68,16 +67,11 @@ func newCluster(ctx context.Context, o *Options, w workload, observe func(*kubel
 		return nil, err
 	}
 	c.args = append(c.args, o.flags()...)
-	cert, key, err := ca.IssueClient("kubernetes-admin", []string{corestub.Administrators})
-	if err != nil {
+	if c.admin, err = corestub.AdminConfig(ca, port); err != nil {
 		return nil, err
 	}
-	c.admin = &rest.Config{
-		Host:            fmt.Sprintf("https://localhost:%d", port),
-		TLSClientConfig: rest.TLSClientConfig{CAData: ca.CertPEM(), CertData: cert, KeyData: key},
-		ContentConfig:   rest.ContentConfig{ContentType: runtime.ContentTypeProtobuf},
-		QPS:             -1, // no limit
-	}
+	c.admin.ContentType = runtime.ContentTypeProtobuf
+	c.admin.QPS = -1 // no limit
 	return c, nil
 }
 
@@ -146,8 +140,8 @@ type server struct {
 }
 
 // withServer runs a server while f does, with a log in the folder of the options.
-func (c *cluster) withServer(o *Options, b binary, scenario string, f func(*server) error) (err error) {
-	log, err := os.Create(filepath.Join(o.Out, b.name+"-"+scenario+".log"))
+func (c *cluster) withServer(o *Options, b localcluster.Binary, scenario string, f func(*server) error) (err error) {
+	log, err := os.Create(filepath.Join(o.Out, b.Name+"-"+scenario+".log"))
 	if err != nil {
 		return err
 	}
@@ -156,7 +150,7 @@ func (c *cluster) withServer(o *Options, b binary, scenario string, f func(*serv
 	if err != nil {
 		return err
 	}
-	process, err := c.group.StartProcess("metrics-"+b.name, b.path, c.args, log)
+	process, err := c.group.StartProcess("metrics-"+b.Name, b.Path, c.args, log)
 	if err != nil {
 		return err
 	}
@@ -166,20 +160,4 @@ func (c *cluster) withServer(o *Options, b binary, scenario string, f func(*serv
 		}
 	}()
 	return f(&server{process, client})
-}
-
-// spareFiles are for all that is no connection of a kubelet.
-const spareFiles = 1000
-
-// checkFileLimit fails if there cannot be a connection for each node. Programs in
-// Go raise the soft limit themselves.
-func checkFileLimit(nodes int) error {
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		return err
-	}
-	if need := uint64(nodes + spareFiles); limit.Max < need {
-		return fmt.Errorf("%d nodes need %d open files, and the limit is %d: raise it with ulimit -Hn %d as root", nodes, need, limit.Max, need)
-	}
-	return nil
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/wait"
+
+	"github.com/kubemeter/metrics-server/test/localcluster"
 )
 
 // Report is what all servers have served, in the order of the options.
@@ -56,7 +58,7 @@ func Measure(ctx context.Context, o Options, out io.Writer) (*Report, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	binaries, err := o.binaries()
+	binaries, err := localcluster.Binaries(o.Server, o.Peer)
 	if err != nil {
 		return nil, err
 	}
@@ -106,13 +108,13 @@ func (o *Options) workload(nodes, podsPerNode int) workload {
 	return workload{nodes: nodes, podsPerNode: podsPerNode, started: time.Now().Add(-time.Hour)}
 }
 
-func (o *Options) scenario(ctx context.Context, s Scenario, binaries []binary) (*ScenarioReport, error) {
+func (o *Options) scenario(ctx context.Context, s Scenario, binaries []localcluster.Binary) (*ScenarioReport, error) {
 	report := &ScenarioReport{Scenario: s}
 	for _, b := range binaries {
-		result := &Result{Name: b.name}
+		result := &Result{Name: b.Name}
 		report.Results = append(report.Results, result)
 		if err := o.measureBinary(ctx, &s, b, result); err != nil {
-			return nil, fmt.Errorf("%s: %w", b.name, err)
+			return nil, fmt.Errorf("%s: %w", b.Name, err)
 		}
 	}
 	return report, nil
@@ -120,7 +122,7 @@ func (o *Options) scenario(ctx context.Context, s Scenario, binaries []binary) (
 
 // measureBinary has a cluster of its own, the same for all: what the faults of the
 // last have left in counters is not in it.
-func (o *Options) measureBinary(ctx context.Context, s *Scenario, b binary, result *Result) error {
+func (o *Options) measureBinary(ctx context.Context, s *Scenario, b localcluster.Binary, result *Result) error {
 	c, err := newCluster(ctx, o, o.workload(s.Nodes, o.PodsPerNode), nil)
 	if err != nil {
 		return err
@@ -211,7 +213,7 @@ func (s *server) sleep(ctx context.Context, d time.Duration) error {
 }
 
 // outages measures those of all lengths at the same time.
-func (o *Options) outages(ctx context.Context, binaries []binary) ([][]*Timeline, error) {
+func (o *Options) outages(ctx context.Context, binaries []localcluster.Binary) ([][]*Timeline, error) {
 	failing := &outages{}
 	c, err := newCluster(ctx, o, o.workload(podsPerApplication*len(o.Outages), 1), failing.observe)
 	if err != nil {
@@ -220,7 +222,7 @@ func (o *Options) outages(ctx context.Context, binaries []binary) ([][]*Timeline
 	defer c.close()
 	var all [][]*Timeline
 	for _, b := range binaries {
-		fmt.Fprintf(o.Log, "%s: outages\n", b.name)
+		fmt.Fprintf(o.Log, "%s: outages\n", b.Name)
 		err := c.withServer(o, b, "outages", func(srv *server) error {
 			r := &reader{&c.workload, srv}
 			if _, err := r.waitReady(ctx, o.ReadyWithin); err != nil {
@@ -231,7 +233,7 @@ func (o *Options) outages(ctx context.Context, binaries []binary) ([][]*Timeline
 			return err
 		})
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", b.name, err)
+			return nil, fmt.Errorf("%s: %w", b.Name, err)
 		}
 	}
 	return all, nil

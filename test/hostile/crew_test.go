@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -71,31 +70,14 @@ func newCrew(t *testing.T) *crew {
 	port := must[int](t)(cluster.FreePort())
 	required := must[[]string](t)(localcluster.ServerFlags(c.group.Dir(), ca, stub.Config(), port))
 	c.args = append(required, "--metric-resolution=10s", "--kubelet-request-timeout=4s", "--kubelet-per-node-metrics")
-	c.server = buildServer(t, c.group.Dir())
+	c.server = must[string](t)(localcluster.BuildPlainServer(t.Context(), c.group.Dir()))
 
-	cert, key, err := ca.IssueClient("kubernetes-admin", []string{corestub.Administrators})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.url = fmt.Sprintf("https://localhost:%d", port)
-	admin := &rest.Config{Host: c.url, QPS: -1, TLSClientConfig: rest.TLSClientConfig{CAData: ca.CertPEM(), CertData: cert, KeyData: key}}
+	admin := must[*rest.Config](t)(corestub.AdminConfig(ca, port))
+	admin.QPS = -1
+	c.url = admin.Host
 	c.metrics = must[*metricsclient.Clientset](t)(metricsclient.NewForConfig(admin))
 	c.client = must[*http.Client](t)(rest.HTTPClientFor(admin))
 	return c
-}
-
-// buildServer builds it as users do: with the race detector it would take many times
-// the memory.
-func buildServer(t *testing.T, dir string) string {
-	t.Helper()
-	server := filepath.Join(dir, "metrics-server")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", server, "./cmd/metrics-server")
-	build.Dir = filepath.Join("..", "..")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the server: %v\n%s", err, out)
-	}
-	return server
 }
 
 // addNodes adds all nodes with their pods, to the kubelets and to the API.

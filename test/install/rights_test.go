@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
+	"github.com/kubemeter/metrics-server/test/eventually"
 	"github.com/kubemeter/metrics-server/test/kubeletsim"
 )
 
@@ -171,7 +172,7 @@ func (s *installed) checkNeeded(t *testing.T, g grant, set func(context.Context,
 		from, before := auditEnd(t), s.refusals()
 		p, stop := s.start(t)
 		var request string
-		eventually(t, func() error {
+		eventually.Succeeds(t, patience, func() error {
 			for _, e := range eventsOf(t, s.user, from) {
 				if e.refused() {
 					request = e.Verb + " " + e.RequestURI
@@ -187,7 +188,7 @@ func (s *installed) checkNeeded(t *testing.T, g grant, set func(context.Context,
 		})
 		// Whoever runs the server learns it from its log.
 		var line string
-		eventually(t, func() error {
+		eventually.Succeeds(t, patience, func() error {
 			if line = firstLine(serverLog(t, p), "forbidden", "Forbidden"); line == "" {
 				return fmt.Errorf("the server's log does not tell that it is refused %s", request)
 			}

@@ -22,28 +22,13 @@ import (
 	metricsclient "k8s.io/metrics/pkg/client/clientset/versioned"
 
 	"github.com/kubemeter/metrics-server/test/cluster"
+	"github.com/kubemeter/metrics-server/test/eventually"
 	"github.com/kubemeter/metrics-server/test/kubeletsim"
 	"github.com/kubemeter/metrics-server/test/localcluster"
 )
 
 // patience is how long a test waits for what takes some seconds.
 const patience = 90 * time.Second
-
-// eventually waits until check has no error.
-func eventually(t *testing.T, check func() error) {
-	t.Helper()
-	deadline := time.Now().Add(patience)
-	for {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %s: %v", patience, err)
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-}
 
 // kubelets are those of a node that serves /metrics/resource, of one that serves
 // /stats/summary only, and of one that fails. They ask the API server who may
@@ -192,7 +177,7 @@ func (s *installed) waitServed(t *testing.T, p *cluster.Process) {
 	if err := plane.WaitAvailable(ctx); err != nil {
 		t.Fatalf("%v\n%s", err, serverLog(t, p))
 	}
-	eventually(t, func() error {
+	eventually.Succeeds(t, patience, func() error {
 		nodes, err := client.MetricsV1beta1().NodeMetricses().List(t.Context(), metav1.ListOptions{})
 		if err == nil && len(nodes.Items) != 2 {
 			err = fmt.Errorf("%d nodes are served", len(nodes.Items))

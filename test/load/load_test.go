@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -381,10 +380,6 @@ func TestDraw(t *testing.T) {
 }
 
 func TestOptions(t *testing.T) {
-	binary := filepath.Join(t.TempDir(), "binary")
-	if err := os.WriteFile(binary, nil, 0o700); err != nil {
-		t.Fatal(err)
-	}
 	good := Defaults()
 	if err := good.check(); err != nil {
 		t.Error(err)
@@ -403,24 +398,6 @@ func TestOptions(t *testing.T) {
 		if _, err := Measure(t.Context(), o, io.Discard); err == nil {
 			t.Errorf("case %d was taken", i)
 		}
-	}
-	o := Defaults()
-	o.Server = binary
-	if b, err := o.binaries(); err != nil || len(b) != 1 {
-		t.Errorf("%v %v", b, err)
-	}
-	o.Peer = binary + "-absent"
-	if _, err := o.binaries(); err == nil {
-		t.Error("a binary that is absent was taken")
-	}
-}
-
-func TestFileLimit(t *testing.T) {
-	if err := raiseFileLimit(1); err != nil {
-		t.Error(err)
-	}
-	if err := raiseFileLimit(math.MaxInt32); err == nil || !strings.Contains(err.Error(), "ulimit") {
-		t.Errorf("%v", err)
 	}
 }
 

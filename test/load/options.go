@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"time"
 )
 
@@ -76,28 +74,6 @@ func (o *Options) check() error {
 		all = append(all, errors.New("measuring needs some time and at least one read a second"))
 	}
 	return errors.Join(all...)
-}
-
-// binary is a server to measure.
-type binary struct{ name, path string }
-
-// binaries are in the order of the report's columns.
-func (o *Options) binaries() ([]binary, error) {
-	all := []binary{{name: "server", path: o.Server}}
-	if o.Peer != "" {
-		all = append(all, binary{name: "peer", path: o.Peer})
-	}
-	for i, b := range all {
-		path, err := filepath.Abs(b.path) // they are started in another folder
-		if err != nil {
-			return nil, err
-		}
-		if _, err := os.Stat(path); err != nil {
-			return nil, fmt.Errorf("the binary of the %s: %w", b.name, err)
-		}
-		all[i].path = path
-	}
-	return all, nil
 }
 
 // flags are those of all servers.

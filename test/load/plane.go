@@ -6,7 +6,6 @@ package load
 import (
 	"context"
 	"crypto/rand"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -110,25 +109,13 @@ func newStubPlane(ctx context.Context, o *Options, w *workload, observe func(*ku
 	if err != nil {
 		return nil, err
 	}
-	admin, err := adminOf(ca, port)
+	admin, err := corestub.AdminConfig(ca, port)
 	if err != nil {
 		return nil, err
 	}
 	return &plane{
 		ProcessGroup: s.group, kind: "stub of the core API", serverArgs: append(args, o.flags()...),
 		admin: admin, populate: func(context.Context) error { return s.populate(w) }, close: s.close,
-	}, nil
-}
-
-// adminOf is an administrator's configuration for a server on a port.
-func adminOf(ca *cluster.CertificateAuthority, port int) (*rest.Config, error) {
-	cert, key, err := ca.IssueClient("kubernetes-admin", []string{corestub.Administrators})
-	if err != nil {
-		return nil, err
-	}
-	return &rest.Config{
-		Host:            fmt.Sprintf("https://localhost:%d", port),
-		TLSClientConfig: rest.TLSClientConfig{CAData: ca.CertPEM(), CertData: cert, KeyData: key},
 	}, nil
 }
 
@@ -166,6 +153,6 @@ func (s *stubPlane) close() {
 }
 
 // startServer starts a binary with the flags that all servers get.
-func (p *plane) startServer(b binary, log io.Writer) (*cluster.Process, error) {
-	return p.StartProcess("metrics-"+b.name, b.path, p.serverArgs, log)
+func (p *plane) startServer(b localcluster.Binary, log io.Writer) (*cluster.Process, error) {
+	return p.StartProcess("metrics-"+b.Name, b.Path, p.serverArgs, log)
 }

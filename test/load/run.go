@@ -19,6 +19,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/kubemeter/metrics-server/test/cluster"
+	"github.com/kubemeter/metrics-server/test/localcluster"
 	"github.com/kubemeter/metrics-server/test/process"
 )
 
@@ -36,7 +37,7 @@ func Measure(ctx context.Context, o Options, out io.Writer) (*Report, error) {
 		return nil, err
 	}
 	o.Log = &lockedWriter{w: o.Log}
-	binaries, err := o.binaries()
+	binaries, err := localcluster.Binaries(o.Server, o.Peer)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +68,7 @@ func Measure(ctx context.Context, o Options, out io.Writer) (*Report, error) {
 }
 
 // run measures all servers with one number of nodes.
-func (o *Options) run(ctx context.Context, nodes int, binaries []binary) *Run {
+func (o *Options) run(ctx context.Context, nodes int, binaries []localcluster.Binary) *Run {
 	w := &workload{nodes: nodes, podsPerNode: o.PodsPerNode, containersPerPod: o.ContainersPerPod, started: time.Now().Add(-time.Hour)}
 	run := &Run{Nodes: nodes, Pods: w.pods(), Containers: w.pods() * o.ContainersPerPod}
 	fail := func(what string, err error) *Run {
@@ -81,7 +82,7 @@ func (o *Options) run(ctx context.Context, nodes int, binaries []binary) *Run {
 		}
 		run.Results = append(run.Results, result)
 	}
-	if err := raiseFileLimit(nodes); err != nil {
+	if err := process.RaiseFileLimit(nodes); err != nil {
 		return fail("limits", err)
 	}
 	scrapes := newScrapeLog(nodes, clock.RealClock{})
@@ -92,7 +93,7 @@ func (o *Options) run(ctx context.Context, nodes int, binaries []binary) *Run {
 	defer p.close()
 	run.Plane = p.kind
 	for i, b := range binaries {
-		fmt.Fprintf(o.Log, "%s, %d nodes: idle\n", b.name, nodes)
+		fmt.Fprintf(o.Log, "%s, %d nodes: idle\n", b.Name, nodes)
 		if err := o.idle(ctx, p, b, nodes, run.Results[i]); err != nil {
 			run.Results[i].fail("idle", err)
 		}
@@ -108,18 +109,18 @@ func (o *Options) run(ctx context.Context, nodes int, binaries []binary) *Run {
 	return run
 }
 
-func newResult(ctx context.Context, b binary) (*Result, error) {
-	info, err := os.Stat(b.path)
+func newResult(ctx context.Context, b localcluster.Binary) (*Result, error) {
+	info, err := os.Stat(b.Path)
 	if err != nil {
 		return nil, err
 	}
-	return &Result{Name: b.name, Version: version(ctx, b), BinaryBytes: info.Size()}, nil
+	return &Result{Name: b.Name, Version: version(ctx, b), BinaryBytes: info.Size()}, nil
 }
 
-func version(ctx context.Context, b binary) string {
+func version(ctx context.Context, b localcluster.Binary) string {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, b.path, "--version").Output()
+	out, err := exec.CommandContext(ctx, b.Path, "--version").Output()
 	if err != nil {
 		return ""
 	}
@@ -127,7 +128,7 @@ func version(ctx context.Context, b binary) string {
 }
 
 // idle measures a server's memory while there are no nodes.
-func (o *Options) idle(ctx context.Context, p *plane, b binary, nodes int, result *Result) error {
+func (o *Options) idle(ctx context.Context, p *plane, b localcluster.Binary, nodes int, result *Result) error {
 	return o.withServer(p, b, nodes, "idle", func(proc *cluster.Process) error {
 		select {
 		case <-ctx.Done():
@@ -145,7 +146,7 @@ func (o *Options) idle(ctx context.Context, p *plane, b binary, nodes int, resul
 	})
 }
 
-func (o *Options) measureServer(ctx context.Context, p *plane, b binary, w *workload, scrapes *scrapeLog, result *Result) error {
+func (o *Options) measureServer(ctx context.Context, p *plane, b localcluster.Binary, w *workload, scrapes *scrapeLog, result *Result) error {
 	scrapes.forget()
 	return o.withServer(p, b, w.nodes, "load", func(proc *cluster.Process) error {
 		t, err := newTarget(o, w, p, proc, scrapes, result)
@@ -158,8 +159,8 @@ func (o *Options) measureServer(ctx context.Context, p *plane, b binary, w *work
 }
 
 // withServer runs a server while f does, with a log in the folder of the report.
-func (o *Options) withServer(p *plane, b binary, nodes int, what string, f func(*cluster.Process) error) error {
-	log, err := os.Create(filepath.Join(o.Out, fmt.Sprintf("%s-%d-%s.log", b.name, nodes, what)))
+func (o *Options) withServer(p *plane, b localcluster.Binary, nodes int, what string, f func(*cluster.Process) error) error {
+	log, err := os.Create(filepath.Join(o.Out, fmt.Sprintf("%s-%d-%s.log", b.Name, nodes, what)))
 	if err != nil {
 		return err
 	}

@@ -24,6 +24,7 @@ import (
 	"k8s.io/client-go/rest"
 	metricsclient "k8s.io/metrics/pkg/client/clientset/versioned"
 
+	"github.com/kubemeter/metrics-server/test/eventually"
 	"github.com/kubemeter/metrics-server/test/kubeletsim"
 	"github.com/kubemeter/metrics-server/test/localcluster"
 )
@@ -65,7 +66,7 @@ func TestAPIServerGone(t *testing.T) {
 	holder := newReader(t, direct(tokenConfig(t)))
 	administrator := newReader(t, direct(local.AdminConfig()))
 	for name, r := range map[string]*reader{"viewer": viewer, "holder of a token": holder} {
-		eventually(t, func() error { return r.wantStatus(t.Context(), name, http.StatusOK) }) // new bindings take a moment
+		eventually.Succeeds(t, patience, func() error { return r.wantStatus(t.Context(), name, http.StatusOK) }) // new bindings take a moment
 	}
 	before := requests(t)
 	stopped := time.Now()
@@ -100,7 +101,7 @@ func TestAPIServerGone(t *testing.T) {
 	waitFollowed(t, "late-1")
 	followed := time.Since(returned)
 	for name, r := range map[string]*reader{"viewer": viewer, "holder of a token": holder} {
-		eventually(t, func() error { return r.wantStatus(t.Context(), name, http.StatusOK) })
+		eventually.Succeeds(t, patience, func() error { return r.wantStatus(t.Context(), name, http.StatusOK) })
 	}
 	sent := requests(t) - gone
 	t.Logf("the API server is back: a new pod is served after %.0f s, the server has sent %.0f requests", followed.Seconds(), sent)
@@ -139,7 +140,7 @@ func TestEtcdGone(t *testing.T) {
 	back = nil
 	waitFollowed(t, "late-2")
 	followed := time.Since(returned)
-	eventually(t, func() error { return aggregated.wantStatus(t.Context(), "aggregated", http.StatusOK) })
+	eventually.Succeeds(t, patience, func() error { return aggregated.wantStatus(t.Context(), "aggregated", http.StatusOK) })
 	sent := requests(t) - gone
 	t.Logf("etcd is back: a new pod is served after %.0f s, the server has sent %.0f requests", followed.Seconds(), sent)
 	if sent > maxAtReturn {
@@ -314,12 +315,12 @@ func waitFollowed(t *testing.T, name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, func() error { return local.CreatePod(t.Context(), "default", name, "node-0", nil, "main") })
+	eventually.Succeeds(t, patience, func() error { return local.CreatePod(t.Context(), "default", name, "node-0", nil, "main") })
 	client, err := metricsclient.NewForConfig(local.AdminConfig())
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, func() error {
+	eventually.Succeeds(t, patience, func() error {
 		_, err := client.MetricsV1().PodMetricses("default").Get(t.Context(), name, metav1.GetOptions{})
 		return err
 	})
@@ -342,20 +343,4 @@ func requests(t *testing.T) (sum float64) {
 		sum += m.GetCounter().GetValue()
 	}
 	return sum
-}
-
-// eventually waits until check has no error.
-func eventually(t *testing.T, check func() error) {
-	t.Helper()
-	deadline := time.Now().Add(patience)
-	for {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %s: %v", patience, err)
-		}
-		time.Sleep(200 * time.Millisecond)
-	}
 }

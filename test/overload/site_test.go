@@ -9,7 +9,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"testing"
@@ -55,7 +54,10 @@ func startSite(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(group.Stop)
-	binary := build(t, group.Dir())
+	binary, err := localcluster.BuildPlainServer(t.Context(), group.Dir())
+	if err != nil {
+		t.Fatal(err)
+	}
 	ca, err := cluster.NewCertificateAuthority("kubemeter-ca")
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +71,11 @@ func startSite(t *testing.T) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{admin: adminOf(t, ca, port)}
+	s := &site{}
+	if s.admin, err = corestub.AdminConfig(ca, port); err != nil {
+		t.Fatal(err)
+	}
+	s.admin.QPS = -1
 	if s.tls, err = rest.TLSConfigFor(s.admin); err != nil {
 		t.Fatal(err)
 	}
@@ -77,20 +83,6 @@ func startSite(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	return s
-}
-
-// build builds the server as users have it: the race detector takes many times the
-// memory.
-func build(t *testing.T, dir string) string {
-	t.Helper()
-	binary := filepath.Join(dir, "metrics-server")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./cmd/metrics-server")
-	cmd.Dir = filepath.Join("..", "..")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build the server: %v\n%s", err, out)
-	}
-	return binary
 }
 
 // startCluster starts what the server asks, and returns the configuration of its
@@ -149,18 +141,4 @@ func podMetadata(i int) *metav1.PartialObjectMetadata {
 		Namespace: namespace, Name: podName(i), UID: types.UID(podName(i)),
 		Labels: map[string]string{"app": fmt.Sprint("app-", i/podsPerApplication), "pod-template-hash": "7d4b9c6f5d"},
 	}}
-}
-
-// adminOf is an administrator's configuration for a server on a port.
-func adminOf(t *testing.T, ca *cluster.CertificateAuthority, port int) *rest.Config {
-	t.Helper()
-	cert, key, err := ca.IssueClient("kubernetes-admin", []string{corestub.Administrators})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &rest.Config{
-		Host:            fmt.Sprintf("https://localhost:%d", port),
-		QPS:             -1,
-		TLSClientConfig: rest.TLSClientConfig{CAData: ca.CertPEM(), CertData: cert, KeyData: key},
-	}
 }

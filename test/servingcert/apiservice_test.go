@@ -15,6 +15,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/kubemeter/metrics-server/test/eventually"
 )
 
 func patchAPIService(t *testing.T, name, patch string) {
@@ -48,7 +50,7 @@ func TestAPIServices(t *testing.T) {
 	kept := func(t *testing.T) {
 		t.Helper()
 		began := time.Now()
-		eventually(t, func() error { return checkKept(t, server) })
+		eventually.Succeeds(t, patience, func() error { return checkKept(t, server) })
 		t.Logf("after %s", time.Since(began).Round(time.Millisecond))
 		if err := local.WaitAvailable(t.Context()); err != nil {
 			t.Error(err)
@@ -71,7 +73,7 @@ func TestAPIServices(t *testing.T) {
 		patchAPIService(t, v1, `[{"op": "remove", "path": "/spec/caBundle"}, {"op": "replace", "path": "/spec/insecureSkipTLSVerify", "value": true}]`)
 		// The server takes a step after that.
 		patchAPIService(t, v1beta1, foreignPatch)
-		eventually(t, func() error {
+		eventually.Succeeds(t, patience, func() error {
 			if !bytes.Equal(bundleOf(t, v1beta1), secret(t)["ca.crt"]) {
 				return errors.New("the bundle is another one")
 			}
@@ -92,7 +94,7 @@ func TestAPIServices(t *testing.T) {
 	})
 	t.Run("another Service", func(t *testing.T) {
 		patchAPIService(t, v1, `[{"op": "replace", "path": "/spec/service/name", "value": "another"}]`)
-		eventually(t, func() error { return certificate(t).VerifyHostname("another.kube-system.svc") })
+		eventually.Succeeds(t, patience, func() error { return certificate(t).VerifyHostname("another.kube-system.svc") })
 		register(t)
 		kept(t)
 	})

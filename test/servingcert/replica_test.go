@@ -19,6 +19,7 @@ import (
 
 	"k8s.io/client-go/rest"
 
+	"github.com/kubemeter/metrics-server/test/eventually"
 	"github.com/kubemeter/metrics-server/test/tcpproxy"
 )
 
@@ -44,7 +45,7 @@ func startReplicas(t *testing.T) []replica {
 	})
 	replicas := []replica{{host(local.ServerURL())}, {host(url)}}
 	for _, r := range replicas {
-		eventually(t, r.ready)
+		eventually.Succeeds(t, patience, r.ready)
 	}
 	return replicas
 }

@@ -25,6 +25,7 @@ import (
 	certutil "k8s.io/client-go/util/cert"
 
 	"github.com/kubemeter/metrics-server/test/cluster"
+	"github.com/kubemeter/metrics-server/test/eventually"
 	"github.com/kubemeter/metrics-server/test/localcluster"
 )
 
@@ -55,22 +56,6 @@ func TestMain(m *testing.M) {
 		local = l
 		return m.Run()
 	}))
-}
-
-// eventually waits until check has no error.
-func eventually(t *testing.T, check func() error) {
-	t.Helper()
-	deadline := time.Now().Add(patience)
-	for {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %s: %v", patience, err)
-		}
-		time.Sleep(200 * time.Millisecond)
-	}
 }
 
 // secret returns the Secret's data, which is nil if there is none.
@@ -155,7 +140,7 @@ func TestStartedAtOnce(t *testing.T) {
 	stopServer(t)
 	deleteSecret(t)
 	replicas := startReplicas(t)
-	eventually(t, func() error { return checkKept(t, replicas...) })
+	eventually.Succeeds(t, patience, func() error { return checkKept(t, replicas...) })
 	if err := local.WaitAvailable(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -181,7 +166,7 @@ func TestRotation(t *testing.T) {
 	}
 	createSecret(t, map[string][]byte{"ca.crt": old.CertPEM(), "ca.key": key})
 	replicas := startReplicas(t)
-	eventually(t, func() error { return checkKept(t, replicas...) })
+	eventually.Succeeds(t, patience, func() error { return checkKept(t, replicas...) })
 	if err := local.RegisterAPIServices(t.Context(), newBalancer(t, replicas), nil); err != nil {
 		t.Fatal(err)
 	}
@@ -192,14 +177,14 @@ func TestRotation(t *testing.T) {
 	began := time.Now()
 
 	t.Log("waiting for another authority")
-	eventually(t, func() error {
+	eventually.Succeeds(t, patience, func() error {
 		if n := bytes.Count(bundleOf(t, apiServices[0]), []byte("BEGIN")); n != 2 {
 			return fmt.Errorf("the bundle has %d authorities", n)
 		}
 		return nil
 	})
 	t.Logf("after %s; waiting for a certificate that it signed", time.Since(began).Round(time.Second))
-	eventually(t, func() error {
+	eventually.Succeeds(t, patience, func() error {
 		_, err := certificate(t).Verify(x509.VerifyOptions{Roots: old.Pool()})
 		if err == nil {
 			return errors.New("the old authority signed the certificate")
@@ -210,7 +195,7 @@ func TestRotation(t *testing.T) {
 	t.Run("Secret deleted", func(t *testing.T) {
 		before := secret(t)
 		deleteSecret(t)
-		eventually(t, func() error { return checkRestored(t, before, replicas) })
+		eventually.Succeeds(t, patience, func() error { return checkRestored(t, before, replicas) })
 	})
 	for name, patch := range map[string]string{
 		"empty":                   `[{"op": "remove", "path": "/data"}]`,
@@ -223,7 +208,7 @@ func TestRotation(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			before := secret(t)
 			patchSecret(t, patch)
-			eventually(t, func() error { return checkRestored(t, before, replicas) })
+			eventually.Succeeds(t, patience, func() error { return checkRestored(t, before, replicas) })
 		})
 	}
 	time.Sleep(time.Until(began.Add(*duration)))
@@ -253,7 +238,7 @@ func TestMissingRight(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	eventually(t, func() error {
+	eventually.Succeeds(t, patience, func() error {
 		text, err := os.ReadFile(process.LogFile())
 		if err != nil {
 			return err
@@ -265,7 +250,7 @@ func TestMissingRight(t *testing.T) {
 		}
 		return nil
 	})
-	eventually(t, func() error {
+	eventually.Succeeds(t, patience, func() error {
 		err := replica{host(url)}.ready()
 		if err == nil {
 			t.Fatal("the server is ready")

@@ -1,7 +1,7 @@
 // Copyright The Kubemeter Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package load
+package process
 
 import (
 	"fmt"
@@ -11,9 +11,9 @@ import (
 // spareFiles are for all that is no connection of a kubelet.
 const spareFiles = 1000
 
-// raiseFileLimit lets this process, and so the servers that it starts, have a
+// RaiseFileLimit lets this process, and so the servers that it starts, have a
 // connection for each node.
-func raiseFileLimit(nodes int) error {
+func RaiseFileLimit(nodes int) error {
 	need := uint64(nodes + spareFiles)
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
