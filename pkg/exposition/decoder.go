@@ -69,20 +69,30 @@ func (d *Decoder) reset(requestTime time.Time) {
 func (d *Decoder) add(u *Usage, field Fields, value float64, milliseconds int64, timed bool) {
 	d.series++
 	if u == nil {
-		d.samples.Rejected[RejectedLabels]++
+		d.reject(RejectedLabels, field, nil, value)
 		return
 	}
 	q, ok := quantity(field, value)
 	if !ok {
-		d.samples.Rejected[RejectedValue]++
+		d.reject(RejectedValue, field, u, value)
 		return
 	}
 	t := d.requestTime
 	if timed {
 		if t, ok = nanoseconds(milliseconds); !ok {
-			d.samples.Rejected[RejectedTimestamp]++
+			d.reject(RejectedTimestamp, field, u, value)
 			return
 		}
 	}
 	u.set(field, q, t)
+}
+
+// reject leaves out a sample of u, which is the node's or the container's that was
+// found last.
+func (d *Decoder) reject(reason Rejection, field Fields, u *Usage, value float64) {
+	var c *Container
+	if u != nil && u != &d.samples.Node {
+		c = &d.containers.list[d.containers.next-1]
+	}
+	d.samples.Reject(reason, field, c, value)
 }

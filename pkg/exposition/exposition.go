@@ -55,8 +55,9 @@ type Samples struct {
 	// 0, so that its pod is not mistaken for one without it.
 	Containers []Container
 	// Rejected counts samples that were left out because their value, timestamp
-	// or labels cannot be true, by reason.
+	// or labels cannot be true, by reason, and what the store has left out.
 	Rejected [NumRejections]int
+	example  example
 }
 
 // Format is the encoding of an answer.

@@ -36,6 +36,9 @@ const (
 	// beyond any machine. What an autoscaler adds up, in thousandths of a byte,
 	// must not overflow.
 	MaxBytes = 1 << 50
+	// MaxCores is how many CPUs a node may have: as many as Linux can be built for
+	// (NR_CPUS, arch/x86/Kconfig).
+	MaxCores = 8192
 )
 
 // Bounds of what a Decoder keeps from one answer to the next, so that one that is

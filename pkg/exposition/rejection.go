@@ -3,7 +3,8 @@
 
 package exposition
 
-// Rejection is why one sample of a sound answer was left out.
+// Rejection is why one sample of a sound answer was left out, or one pod of it:
+// the first by decoders, the second by the store.
 type Rejection uint8
 
 const (
@@ -16,6 +17,15 @@ const (
 	// RejectedLabels is a container series without the label namespace, pod or
 	// container, or with one of them empty, over MaxName, given twice, or not UTF-8.
 	RejectedLabels
+	// RejectedRate is a CPU counter that has risen faster than MaxCores could make
+	// it. It is for the one to say who knows the counter's last value.
+	RejectedRate
+	// RejectedOtherNode is a pod of which the API server says that it runs on
+	// another node than the one that reports it.
+	RejectedOtherNode
+	// RejectedNotListed is a pod that the API server does not list as running,
+	// beyond those of which the points are kept because it may do so soon.
+	RejectedNotListed
 	NumRejections
 )
 
@@ -29,6 +39,12 @@ func (r Rejection) String() string {
 		return "timestamp"
 	case RejectedLabels:
 		return "labels"
+	case RejectedRate:
+		return "rate"
+	case RejectedOtherNode:
+		return "other_node"
+	case RejectedNotListed:
+		return "not_listed"
 	}
 	return "unknown"
 }

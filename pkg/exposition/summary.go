@@ -136,7 +136,7 @@ func (d *Decoder) addStart(u *Usage, start metav1.Time) {
 	ns, ok := unixNano(start)
 	if !ok && u != nil {
 		d.series++
-		d.samples.Rejected[RejectedValue]++
+		d.reject(RejectedValue, HasStart, u, float64(start.Unix()))
 		return
 	}
 	d.addExact(u, HasStart, uint64(ns), metav1.Time{})
@@ -146,18 +146,18 @@ func (d *Decoder) addStart(u *Usage, start metav1.Time) {
 func (d *Decoder) addExact(u *Usage, field Fields, quantity uint64, at metav1.Time) {
 	d.series++
 	if u == nil {
-		d.samples.Rejected[RejectedLabels]++
+		d.reject(RejectedLabels, field, nil, float64(quantity))
 		return
 	}
 	if !isPlausible(field, quantity) {
-		d.samples.Rejected[RejectedValue]++
+		d.reject(RejectedValue, field, u, float64(quantity))
 		return
 	}
 	t := d.requestTime
 	if !at.IsZero() {
 		var ok bool
 		if t, ok = unixNano(at); !ok {
-			d.samples.Rejected[RejectedTimestamp]++
+			d.reject(RejectedTimestamp, field, u, float64(quantity))
 			return
 		}
 	}

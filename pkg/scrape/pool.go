@@ -83,6 +83,7 @@ type Pool struct {
 	idle    []chan<- scrape
 	looks   time.Time // when it is looked next at what is due
 	round   round
+	journal journal
 }
 
 // scrape is what a worker is to do.
@@ -115,6 +116,9 @@ func (p *Pool) SetNode(n kubelet.Node) {
 	}
 	if !ok {
 		t = newTarget(p.ctx, n.Name, p.Resolution)
+		if p.warm {
+			t.newUntil = p.Clock.Now().Add(newNode)
+		}
 		p.targets[n.Name] = t
 		t.due = p.starts.take(p.Clock.Now())
 		p.resize()
@@ -231,18 +235,25 @@ func (p *Pool) start(t *target, l *lane, now time.Time) {
 	p.workers.Go(func() { p.work(s) })
 }
 
+// outcome is how a scrape has ended.
+type outcome struct {
+	err     error   // it has failed
+	lacking bool    // what the sink says of the answer
+	refused refusal // of the answer
+}
+
 // work scrapes one node after another, as long as there are some.
 func (p *Pool) work(s scrape) {
 	work := make(chan scrape, 1)
 	for more := true; more; {
-		lacking, err := false, s.err
-		if err == nil {
-			lacking, err = p.scrape(s.target, s.endpoint)
+		o := outcome{err: s.err}
+		if o.err == nil {
+			o = p.scrape(s.target, s.endpoint)
 		}
-		if err != nil && s.target.ctx.Err() == nil {
-			p.Sink.ScrapeFailed(s.target.name, err)
+		if o.err != nil && s.target.ctx.Err() == nil {
+			p.Sink.ScrapeFailed(s.target.name, o.err)
 		}
-		if !p.finish(s.target, lacking, err, work) {
+		if !p.finish(s.target, o, work) {
 			return
 		}
 		s, more = <-work
@@ -263,7 +274,7 @@ func (p *Pool) giveWay(now time.Time) {
 }
 
 // scrape asks one kubelet and stores what it answers.
-func (p *Pool) scrape(t *target, e *kubelet.Endpoint) (lacking bool, err error) {
+func (p *Pool) scrape(t *target, e *kubelet.Endpoint) outcome {
 	p.Metrics.inFlight.Inc()
 	defer p.Metrics.inFlight.Dec()
 	began := p.Clock.Now()
@@ -281,19 +292,20 @@ func (p *Pool) scrape(t *target, e *kubelet.Endpoint) (lacking bool, err error) 
 		}
 	}
 	if t.ctx.Err() != nil {
-		return false, t.ctx.Err()
+		return outcome{err: t.ctx.Err()}
 	}
 	p.Metrics.requested(t.name, began, p.Clock.Now(), err)
 	if err != nil {
-		return false, err
+		return outcome{err: err}
 	}
+	lacking := p.Sink.Put(t.name, samples, answer.RequestTime)
 	p.Metrics.rejectedIn(samples)
-	return p.Sink.Put(t.name, samples, answer.RequestTime), nil
+	return outcome{lacking: lacking, refused: refusalOf(samples)}
 }
 
 // finish frees the place and puts the node back in its queue. It tells whether the
 // worker is to wait for more work.
-func (p *Pool) finish(t *target, lacking bool, err error, work chan<- scrape) bool {
+func (p *Pool) finish(t *target, o outcome, work chan<- scrape) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	cancelled := t.ctx.Err() != nil
@@ -305,14 +317,15 @@ func (p *Pool) finish(t *target, lacking bool, err error, work chan<- scrape) bo
 
 	now := p.Clock.Now()
 	p.Metrics.tick(p.round.observe(t.due, now, p.Resolution))
+	p.journal.summarize(p.targets, now)
 	switch p.targets[t.name] {
 	case t:
 		if !cancelled {
-			p.Metrics.scraped(err)
-			t.record(lacking, err, now)
+			p.Metrics.scraped(o.err)
+			p.record(t, o, now)
 		}
 		t.due = t.nextDue(now)
-		if t.failures > 0 {
+		if t.failing.scrapes > 0 {
 			p.push(&p.failing, t)
 		} else {
 			p.push(&p.healthy, t)
@@ -325,6 +338,17 @@ func (p *Pool) finish(t *target, lacking bool, err error, work chan<- scrape) bo
 	}
 	p.idle = append(p.idle, work)
 	return true
+}
+
+// record remembers how a scrape ended. The lock is held.
+func (p *Pool) record(t *target, o outcome, now time.Time) {
+	if o.err != nil {
+		p.journal.failed(t, o.err, now)
+		t.warmUp.fail(t.failing.scrapes)
+		return
+	}
+	p.journal.answered(t, o.refused, now)
+	t.warmUp.answer(o.lacking, now)
 }
 
 // push queues a node. The lock is held.
@@ -366,7 +390,7 @@ func (p *Pool) Nodes() (all, failing int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, t := range p.targets {
-		if t.failures > 0 {
+		if t.failing.scrapes > 0 {
 			failing++
 		}
 	}

@@ -4,7 +4,6 @@
 package scrape
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,8 +15,6 @@ import (
 	"time"
 
 	"k8s.io/component-base/metrics"
-	"k8s.io/klog/v2"
-	"k8s.io/klog/v2/textlogger"
 	"k8s.io/utils/clock"
 
 	"github.com/kubemeter/metrics-server/pkg/exposition"
@@ -350,32 +347,6 @@ func TestNodeWithoutAddressIsReportedAndTriedAgain(t *testing.T) {
 			t.Error("not scraped after it got an address")
 		}
 	})
-}
-
-func TestFailureIsLoggedWhenItBeginsChangesAndEnds(t *testing.T) {
-	var log bytes.Buffer
-	klog.SetLogger(textlogger.NewLogger(textlogger.NewConfig(textlogger.Output(&log))))
-	defer klog.ClearLogger()
-	run(t, 0, 1, func(t *testing.T, f *fixture) {
-		f.behave(nodeName(0), fails("timeout"))
-		time.Sleep(5 * resolution)
-		f.behave(nodeName(0), fails("forbidden"))
-		time.Sleep(5 * resolution)
-		f.behave(nodeName(0), func(context.Context) (string, error) { return "<html>", nil })
-		time.Sleep(5 * resolution)
-		f.behave(nodeName(0), nil)
-		time.Sleep(5 * resolution)
-	})
-	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
-	want := []string{`reason="timeout"`, `reason="forbidden"`, `reason="decode_syntax"`, "works again"}
-	if len(lines) != len(want) {
-		t.Fatalf("%d lines, want %d:\n%s", len(lines), len(want), log.String())
-	}
-	for i := range want {
-		if !strings.Contains(lines[i], want[i]) || !strings.Contains(lines[i], nodeName(0)) {
-			t.Errorf("line %d lacks %s: %s", i, want[i], lines[i])
-		}
-	}
 }
 
 func TestTimelyTellsOfAStuckPool(t *testing.T) {

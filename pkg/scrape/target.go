@@ -9,8 +9,6 @@ import (
 	"hash/fnv"
 	"time"
 
-	"k8s.io/klog/v2"
-
 	"github.com/kubemeter/metrics-server/pkg/exposition"
 	"github.com/kubemeter/metrics-server/pkg/kubelet"
 )
@@ -34,9 +32,9 @@ type target struct {
 	running bool  // its scrape is under way
 	began   time.Time
 
-	failures    int // in a row
-	failedSince time.Time
-	reason      string // of the last failure
+	failing  trouble   // of scrapes
+	refusing trouble   // of samples
+	newUntil time.Time // its failures are not logged until then; never changes
 
 	warmUp warmUp
 }
@@ -85,33 +83,10 @@ func (t *target) nextDue(now time.Time) time.Time {
 		}
 	}
 	next := t.nextPhase(now)
-	if retry := now.Add(t.resolution / 2); t.failures == 1 && retry.Before(next) {
+	if retry := now.Add(t.resolution / 2); t.failing.scrapes == 1 && retry.Before(next) {
 		next = retry
 	}
 	return next
-}
-
-// record remembers how a scrape ended, and logs when a failure begins, changes
-// its reason, or ends. lacking is what the sink says of an answer.
-func (t *target) record(lacking bool, err error, now time.Time) {
-	if err == nil {
-		t.warmUp.answer(lacking, now)
-		if t.failures > 0 {
-			klog.InfoS("Scraping a node works again", "node", klog.KRef("", t.name),
-				"failures", t.failures, "failedFor", now.Sub(t.failedSince).Round(time.Second))
-		}
-		t.failures, t.reason = 0, ""
-		return
-	}
-	if t.failures == 0 {
-		t.failedSince = now
-	}
-	t.failures++
-	t.warmUp.fail(t.failures)
-	if reason := reasonOf(err); reason != t.reason {
-		klog.ErrorS(err, "Scraping a node fails", "node", klog.KRef("", t.name), "reason", reason)
-		t.reason = reason
-	}
 }
 
 // reasonOf names the cause of a failed scrape in one word, from a small set.

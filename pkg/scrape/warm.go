@@ -33,7 +33,7 @@ func (p *Pool) Warm() error {
 			warm++
 		default:
 			failing++
-			if p.Clock.Since(t.failedSince) >= 2*p.Resolution {
+			if p.Clock.Since(t.failing.since) >= 2*p.Resolution {
 				failingLong++
 			}
 		}
