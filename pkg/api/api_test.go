@@ -54,9 +54,9 @@ func newStore(t *testing.T) (*store.Store, *clocktesting.FakeClock) {
 	for _, n := range []string{"n1", "n2", "n3"} {
 		s.SetNode(n, map[string]string{"zone": n[1:]})
 	}
-	for _, p := range []string{"a/web", "b/db", "b/new", "b/web"} {
+	for p, node := range map[string]string{"a/web": "n1", "b/db": "n1", "b/new": "n2", "b/web": "n2"} {
 		namespace, name, _ := strings.Cut(p, "/")
-		s.SetPod(store.PodMetadata{Namespace: namespace, Name: name, UID: p, Labels: map[string]string{"app": name}})
+		s.SetPod(store.PodMetadata{Namespace: namespace, Name: name, UID: p, Node: node, Labels: map[string]string{"app": name}})
 	}
 	for round := range uint64(2) {
 		scrape(s, clk, round, []string{"a/web", "b/db"}, []string{"b/web"})
@@ -321,7 +321,7 @@ func TestErrors(t *testing.T) {
 	}{
 		{"v1/namespaces/b/pods/none", 404, `pods.metrics.k8s.io "none" not found: no such pod is running`, "not_listed"},
 		{"v1/namespaces/b/pods/new", 404,
-			`pods.metrics.k8s.io "new" not found: it is running, but no node that is scraped has reported it yet; the last scrape of 1 of 3 nodes failed`, "not_scraped"},
+			`pods.metrics.k8s.io "new" not found: node "n2" has not reported it yet`, "not_scraped"},
 		{"v1/nodes/n3", 404, `nodes.metrics.k8s.io "n3" not found: not scraped yet; the last scrape failed: connection refused`, "not_scraped"},
 		{"v1/nodes/n4", 404, `nodes.metrics.k8s.io "n4" not found: there is no such node, or the server's --node-selector leaves it out`, "not_listed"},
 		{"v1/pods?fieldSelector=status.phase%3DRunning", 400, `only by metadata.name, metadata.namespace, spec.nodeName`, ""},

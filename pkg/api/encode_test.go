@@ -53,7 +53,7 @@ var encoders = sync.OnceValue(func() map[string]runtime.Encoder {
 func labelled(labels map[string]string) (store.NodeUsage, store.PodUsage) {
 	s := store.New(clocktesting.NewFakePassiveClock(start), time.Hour)
 	s.SetNode("n", labels)
-	s.SetPod(store.PodMetadata{Namespace: "ns", Name: "p", UID: "1", Labels: labels})
+	s.SetPod(store.PodMetadata{Namespace: "ns", Name: "p", UID: "1", Node: "n", Labels: labels})
 	for round := range uint64(2) {
 		now := start.Add(time.Duration(round) * 15 * time.Second)
 		usage := exposition.Usage{Time: now.UnixNano(), CPU: 1e9 * (round + 1), Memory: 1, Has: all}

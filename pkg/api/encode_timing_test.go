@@ -42,7 +42,7 @@ var bigCluster = sync.OnceValue(func() *store.Store {
 				namespace, name := fmt.Sprint("namespace-", i%100), fmt.Sprintf("app-%05d-7d4b9c6f5d-%05d", i/1000, i)
 				app := fmt.Sprint("app-", i/1000)
 				if round == 0 {
-					s.SetPod(store.PodMetadata{Namespace: namespace, Name: name, UID: name, Labels: map[string]string{
+					s.SetPod(store.PodMetadata{Namespace: namespace, Name: name, UID: name, Node: node, Labels: map[string]string{
 						"app.kubernetes.io/name": app, "app.kubernetes.io/instance": app, "pod-template-hash": "7d4b9c6f5d",
 					}})
 				}

@@ -49,10 +49,10 @@ func newFleet(started time.Time, nodes int) *fleet {
 	return f
 }
 
-// list lists a pod, given as namespace/name.
-func (f *fleet) list(pod string, labels map[string]string) {
+// list lists a pod of a node, given as namespace/name.
+func (f *fleet) list(node int, pod string, labels map[string]string) {
 	namespace, name, _ := strings.Cut(pod, "/")
-	f.SetPod(store.PodMetadata{Namespace: namespace, Name: name, UID: pod, Labels: labels})
+	f.SetPod(store.PodMetadata{Namespace: namespace, Name: name, UID: pod, Node: f.answers[node].node, Labels: labels})
 }
 
 // scrape takes in the next answer of a node, with these pods.
@@ -75,7 +75,7 @@ func (f *fleet) scrape(node int, pods ...string) {
 // serve makes a node's pods be served: for that, it takes two answers.
 func (f *fleet) serve(node int, pods ...string) {
 	for _, pod := range pods {
-		f.list(pod, nil)
+		f.list(node, pod, nil)
 	}
 	f.scrape(node, pods...)
 	f.scrape(node, pods...)
@@ -127,7 +127,7 @@ func TestPages(t *testing.T) {
 		pods := []string{fmt.Sprint("a/web-", n), fmt.Sprint("b/web-", n), fmt.Sprint("a-b/db.0-", n)}
 		f.serve(n, pods...)
 		for _, pod := range pods {
-			f.list(pod, map[string]string{"parity": fmt.Sprint(n % 2), "app": strings.Split(pod, "/")[1][:2]})
+			f.list(n, pod, map[string]string{"parity": fmt.Sprint(n % 2), "app": strings.Split(pod, "/")[1][:2]})
 		}
 	}
 	server := serve(t, f.Store, clocktesting.NewFakeClock(start))
@@ -452,7 +452,7 @@ func newChurn(seed uint64, nodes, pods int) *churn {
 }
 
 func (c *churn) relabel(pod string) {
-	c.list(pod, map[string]string{"app": "x", "turn": fmt.Sprint(c.rng.IntN(4))})
+	c.list(c.on[pod], pod, map[string]string{"app": "x", "turn": fmt.Sprint(c.rng.IntN(4))})
 }
 
 // answer lets a node answer with what is on it.

@@ -173,7 +173,7 @@ func heavy() (f *fleet, pods []string) {
 	}
 	f.serve(0, pods...)
 	for _, pod := range pods {
-		f.list(pod, map[string]string{"much": strings.Repeat("x", 1000)})
+		f.list(0, pod, map[string]string{"much": strings.Repeat("x", 1000)})
 	}
 	return f, pods
 }
@@ -393,7 +393,7 @@ func TestStallLimitOfSingleEvents(t *testing.T) {
 	for _, http2 := range []bool{false, true} {
 		f := newFleet(start, 1)
 		f.serve(0, "ns/a")
-		f.list("ns/a", map[string]string{"much": strings.Repeat("x", 1000)})
+		f.list(0, "ns/a", map[string]string{"much": strings.Repeat("x", 1000)})
 		inBubble(t, "", f.Store, http2, StallLimit, func(t *testing.T, b *bubble) {
 			stream := b.get("v1/pods?watch=1&timeoutSeconds=100000")
 			for range 100 {
@@ -571,27 +571,33 @@ func (b *lockedBuffer) String() string {
 // A client that reads again, but is further behind than the store waits for, has
 // the end of the stream, and can go on with another watch.
 func TestWatchThatIsTooFarBehindIsEnded(t *testing.T) {
-	const pods = 9_000
-	f := newFleet(start, 1)
+	// The history is of two and a half times as many changes.
+	const pods, few = 12_000, 4_400
+	f := newFleet(start, 2)
 	var names []string
 	for i := range pods {
 		names = append(names, fmt.Sprintf("ns/pod-%05d", i))
 	}
-	f.serve(0, names...)
+	f.serve(0, names[few:]...)
+	f.serve(1, names[:few]...)
 	logged := captureLog(t)
 	inBubble(t, "", f.Store, false, time.Hour, func(t *testing.T, b *bubble) {
 		from := f.Pods(store.Query{Limit: 1}).Revision
 		l := newLines(t, b.get(fmt.Sprint("v1/pods?watch=1&timeoutSeconds=100000&resourceVersion=", from)))
 		synctest.Wait() // until it is up to date: before, the history waits for it
-		f.scrape(0, names...)
-		f.scrape(0, names...)
-		b.wantTerminated("") // it is not known before it reads
+		f.scrape(0, names[few:]...)
+		f.scrape(1, names[:few]...)
+		synctest.Wait() // until it writes some, which waits for the reader
+		f.scrape(0, names[few:]...)
+		f.scrape(1, names[:few]...)
+		f.scrape(1, names[:few]...) // 16,400 in all, and 16,384 may wait
+		b.wantTerminated("")        // it is not known before it reads
 		var last metav1.PartialObjectMetadata
 		seen := 0
 		for l.next(&last) == "MODIFIED" {
 			seen++
 		}
-		if seen == 0 || seen >= pods {
+		if seen == 0 || seen > pods {
 			t.Errorf("%d events before the end", seen)
 		}
 		b.wantTerminated(`{resource="pods"} 1`)
@@ -632,7 +638,7 @@ func TestWatchThatIsTooSlowForTheHistoryIsEnded(t *testing.T) {
 		for l.next(&last) == "MODIFIED" {
 			seen++
 		}
-		if seen == 0 || seen >= pods {
+		if seen == 0 || seen > pods {
 			t.Errorf("%d events before the end", seen)
 		}
 		b.wantTerminated(`{resource="pods"} 1`)

@@ -234,11 +234,12 @@ func TestWatchesTellWhatConcernsThem(t *testing.T) {
 	}
 
 	scrape(s, clk, 2, []string{"a/web", "b/db"}, []string{"b/web"})
-	s.SetPod(store.PodMetadata{Namespace: "a", Name: "web", UID: "a/web", Labels: map[string]string{"app": "db"}})
+	s.SetPod(store.PodMetadata{Namespace: "a", Name: "web", UID: "a/web", Node: "n1", Labels: map[string]string{"app": "db"}})
 	// A window on n2 is not continued on n1.
 	scrape(s, clk, 3, []string{"a/web", "b/db", "b/web"}, nil)
+	s.SetPod(store.PodMetadata{Namespace: "b", Name: "web", UID: "b/web", Node: "n1", Labels: map[string]string{"app": "web"}})
 	scrape(s, clk, 4, []string{"a/web", "b/db", "b/web"}, nil)
-	s.SetPod(store.PodMetadata{Namespace: "none", Name: "last", UID: "none/last", Labels: map[string]string{"app": "last"}})
+	s.SetPod(store.PodMetadata{Namespace: "none", Name: "last", UID: "none/last", Node: "n2", Labels: map[string]string{"app": "last"}})
 	scrape(s, clk, 5, []string{"a/web", "b/web"}, []string{"none/last"})
 	scrape(s, clk, 6, []string{"a/web", "b/web"}, []string{"none/last"})
 	s.SetNode("n1", map[string]string{"zone": "2"})

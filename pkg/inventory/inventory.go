@@ -17,7 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/kubemeter/metrics-server/pkg/kubelet"
@@ -47,8 +47,9 @@ type Inventory struct {
 }
 
 // New returns an inventory of the nodes that the selector matches, and of all
-// pods in phase Running. Both clients should speak protobuf.
-func New(client kubernetes.Interface, podClient metadata.Interface, selector labels.Selector, nodes Nodes, pods Pods) *Inventory {
+// pods in phase Running. The client should speak protobuf; that of pods is from
+// NewPodClient.
+func New(client kubernetes.Interface, podClient rest.Interface, selector labels.Selector, nodes Nodes, pods Pods) *Inventory {
 	inv := &Inventory{
 		nodes: &nodeStore{nodes: nodes, known: make(map[string]nodeState)},
 		pods:  &podStore{pods: pods},
@@ -66,20 +67,9 @@ func New(client kubernetes.Interface, podClient metadata.Interface, selector lab
 			return nodeClient.Watch(ctx, selectNodes(o))
 		},
 	})
-	metadataClient := podClient.Resource(corev1.SchemeGroupVersion.WithResource("pods"))
-	running := fields.OneTermEqualSelector("status.phase", string(corev1.PodRunning)).String()
-	selectPods := func(o metav1.ListOptions) metav1.ListOptions {
-		o.FieldSelector = running
-		return o
-	}
-	inv.podReflector = newReflector("pods", podClient, &metav1.PartialObjectMetadata{}, inv.pods, cache.ListWatch{
-		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			return metadataClient.List(ctx, selectPods(o))
-		},
-		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			return metadataClient.Watch(ctx, selectPods(o))
-		},
-	})
+	running := fields.OneTermEqualSelector("status.phase", string(corev1.PodRunning))
+	inv.podReflector = newReflector("pods", podClient, &pod{}, inv.pods,
+		*cache.NewListWatchFromClient(podClient, "pods", metav1.NamespaceAll, running))
 	return inv
 }
 

@@ -7,41 +7,27 @@ import (
 	"fmt"
 	"sync/atomic"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/kubemeter/metrics-server/pkg/store"
 )
 
-// podStore is what the reflector of pods writes to. It implements
-// cache.TransformingStore.
+// podStore is what the reflector of pods writes to.
 type podStore struct {
 	pods   Pods
 	synced atomic.Bool
 }
 
-var _ cache.TransformingStore = (*podStore)(nil)
-
-// Transformer strips what is not used as objects arrive, so that the initial
-// list of a large cluster does not hold all annotations and managed fields at
-// once.
-func (s *podStore) Transformer() cache.TransformFunc {
-	return func(obj any) (any, error) {
-		if m, ok := obj.(*metav1.PartialObjectMetadata); ok {
-			m.ObjectMeta = metav1.ObjectMeta{
-				Namespace: m.Namespace, Name: m.Name, UID: m.UID, Labels: m.Labels, ResourceVersion: m.ResourceVersion,
-			}
-		}
-		return obj, nil
-	}
-}
+var _ cache.ReflectorStore = (*podStore)(nil)
 
 func metadataOf(obj any) (store.PodMetadata, error) {
-	m, ok := obj.(*metav1.PartialObjectMetadata)
+	p, ok := obj.(*pod)
 	if !ok {
-		return store.PodMetadata{}, fmt.Errorf("watching pod metadata, got %T", obj)
+		return store.PodMetadata{}, fmt.Errorf("watching pods, got %T", obj)
 	}
-	return store.PodMetadata{Namespace: m.Namespace, Name: m.Name, UID: string(m.UID), Labels: m.Labels}, nil
+	return store.PodMetadata{
+		Namespace: p.Namespace, Name: p.Name, UID: string(p.UID), Node: p.node, Labels: p.Labels,
+	}, nil
 }
 
 func (s *podStore) Add(obj any) error {

@@ -13,7 +13,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 )
 
@@ -38,7 +37,9 @@ func TestRequests(t *testing.T) {
 	config := &rest.Config{Host: server.URL, ContentConfig: rest.ContentConfig{ContentType: "application/vnd.kubernetes.protobuf"}}
 	selector, err := labels.Parse("zone in (a,b)")
 	must(t, err)
-	inv := New(kubernetes.NewForConfigOrDie(config), metadata.NewForConfigOrDie(config), selector, &recorder{}, &recorder{})
+	pods, err := NewPodClient(config)
+	must(t, err)
+	inv := New(kubernetes.NewForConfigOrDie(config), pods, selector, &recorder{}, &recorder{})
 	inv.Run(ctx)
 	if inv.NodesSynced() || inv.PodsSynced() {
 		t.Error("synced without an answer")
@@ -46,7 +47,7 @@ func TestRequests(t *testing.T) {
 
 	for path, want := range map[string]struct{ accept, parameter, value string }{
 		"/api/v1/nodes": {"application/vnd.kubernetes.protobuf", "labelSelector", "zone in (a,b)"},
-		"/api/v1/pods":  {"application/vnd.kubernetes.protobuf;as=PartialObjectMetadata", "fieldSelector", "status.phase=Running"},
+		"/api/v1/pods":  {"application/vnd.kubernetes.protobuf", "fieldSelector", "status.phase=Running"},
 	} {
 		r := first[path]
 		if r == nil {

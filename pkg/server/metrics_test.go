@@ -27,8 +27,8 @@ func TestMetricsHandler(t *testing.T) {
 	s := store.New(clk, time.Minute)
 	s.SetNode("a", nil)
 	s.SetNode("b", nil)
-	s.SetPod(store.PodMetadata{Namespace: "ns", Name: "p", UID: "1"})
-	s.SetPod(store.PodMetadata{Namespace: "ns", Name: "new", UID: "2"})
+	s.SetPod(store.PodMetadata{Namespace: "ns", Name: "p", UID: "1", Node: "a"})
+	s.SetPod(store.PodMetadata{Namespace: "ns", Name: "new", UID: "2", Node: "b"})
 	for round := range uint64(2) {
 		now := now.Add(time.Duration(round) * 15 * time.Second)
 		clk.SetTime(now)

@@ -14,7 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/metadata"
 	"k8s.io/component-base/metrics"
 	"k8s.io/utils/clock"
 
@@ -59,9 +58,9 @@ func (c Config) newServer() (*server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("client of the API server: %w", err)
 	}
-	podClient, err := metadata.NewForConfig(c.Client)
+	podClient, err := inventory.NewPodClient(c.Client)
 	if err != nil {
-		return nil, fmt.Errorf("metadata client of the API server: %w", err)
+		return nil, fmt.Errorf("client of the API server for pods: %w", err)
 	}
 
 	registry := metrics.NewKubeRegistry()

@@ -33,7 +33,7 @@ func crowded(b *testing.B, distinct bool) *Store {
 		if i == 5000 {
 			set["only"] = "this"
 		}
-		s.SetPod(PodMetadata{Namespace: "ns", Name: name, UID: name, Labels: set})
+		s.SetPod(PodMetadata{Namespace: "ns", Name: name, UID: name, Node: nodeNames[i%nodes], Labels: set})
 		usage := exposition.Usage{Time: now.UnixNano(), CPU: 1e9, Memory: mib, Has: cpuAndMemory}
 		on := samples[i%nodes]
 		for _, c := range []string{"c-0", "c-1"} {

@@ -90,7 +90,7 @@ func TestLabelIndex(t *testing.T) {
 	for i := range 1500 {
 		switch n := rng.IntN(10); {
 		case n < 6:
-			f.SetPod(PodMetadata{Namespace: namespace(), Name: name(), UID: "1", Labels: set()})
+			f.SetPod(PodMetadata{Namespace: namespace(), Name: name(), UID: "1", Node: "n1", Labels: set()})
 		case n < 9:
 			f.RemovePod(namespace(), name())
 		default: // all that are reported at second 0 are served from second 10
@@ -173,7 +173,7 @@ func TestIndexHasWhatIsBeingPublished(t *testing.T) {
 			f.scrape("n1", 60, sample("a", 60, 22, 1))
 			f.relabel(web)
 		}, [4]int{1, 0, 1, 1}},
-		{"another UID", func() { f.SetPod(PodMetadata{Namespace: "ns", Name: "p", UID: "2", Labels: db}) }, [4]int{1, 0, 1, 1}},
+		{"another UID", func() { f.SetPod(PodMetadata{Namespace: "ns", Name: "p", UID: "2", Node: "n1", Labels: db}) }, [4]int{1, 0, 1, 1}},
 		{"scraped again", func() {
 			f.scrape("n1", 75, sample("a", 75, 25, 1))
 			f.scrape("n1", 90, sample("a", 90, 28, 1))
@@ -206,7 +206,7 @@ func TestWalk(t *testing.T) {
 	const pods = 2*walkChunk + 2
 	for i := range pods {
 		for _, namespace := range []string{"b", "d"} {
-			f.SetPod(PodMetadata{Namespace: namespace, Name: fmt.Sprintf("p%06d", i), UID: "1"})
+			f.SetPod(PodMetadata{Namespace: namespace, Name: fmt.Sprintf("p%06d", i), UID: "1", Node: "n1"})
 		}
 	}
 	count := func(namespace string, after Key) (n int) {
@@ -252,7 +252,7 @@ func TestWalk(t *testing.T) {
 		walked = append(walked, p.name)
 		if len(walked) == walkChunk {
 			for _, name := range []string{"p000000b", "p000511b", "p000600b", "p000600c"} {
-				f.SetPod(PodMetadata{Namespace: "b", Name: name, UID: "1"})
+				f.SetPod(PodMetadata{Namespace: "b", Name: name, UID: "1", Node: "n1"})
 			}
 			f.RemovePod("b", "p000000")
 			f.RemovePod("b", "p000512")

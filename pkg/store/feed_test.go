@@ -76,7 +76,7 @@ func (w *world) metadata(k Key) PodMetadata {
 	if chance(w.rng, 10) {
 		uid = "2"
 	}
-	return PodMetadata{Namespace: k.Namespace, Name: k.Name, UID: uid, Labels: w.labels()}
+	return PodMetadata{Namespace: k.Namespace, Name: k.Name, UID: uid, Node: pick(w.rng, w.nodes), Labels: w.labels()}
 }
 
 // query is one of any kind.
@@ -523,10 +523,15 @@ func newBusy(nodes, pods int, maxAge time.Duration) *busy {
 	return b
 }
 
-// metadata is of a pod that is on a node, and may be on the next.
+// metadata is of a pod that is on a node, or on the next one in its version 1, if
+// that reports it too.
 func (b *busy) metadata(node, pod, version int) PodMetadata {
+	on := node
+	if pod%10 == 0 {
+		on = (node + version) % b.nodes
+	}
 	return PodMetadata{
-		Namespace: fmt.Sprint("ns", pod%3), Name: fmt.Sprintf("p-%d-%03d", node, pod), UID: "1",
+		Namespace: fmt.Sprint("ns", pod%3), Name: fmt.Sprintf("p-%d-%03d", node, pod), UID: "1", Node: fmt.Sprint("n", on),
 		Labels: map[string]string{"app": fmt.Sprint(pod % 4), "version": fmt.Sprint(version)},
 	}
 }
@@ -845,7 +850,7 @@ func TestPagesWhileScraped(t *testing.T) {
 func (f *fixture) come(names ...string) {
 	for _, name := range names {
 		f.SetNode(name, nil)
-		f.SetPod(PodMetadata{Namespace: "ns", Name: name, UID: name})
+		f.SetPod(PodMetadata{Namespace: "ns", Name: name, UID: name, Node: name})
 		f.scrape(name, 5, ofPod(sample("a", 5, 1, 1), name))
 		f.scrape(name, 15, ofPod(sample("a", 15, 2, 1), name))
 	}
@@ -942,7 +947,7 @@ func TestListWhileTooMuchChanges(t *testing.T) {
 	tries := 0
 	overrun := func() {
 		for i := range minHistory + 1 {
-			f.SetPod(PodMetadata{Namespace: "ns", Name: first.name, UID: first.name, Labels: map[string]string{"i": fmt.Sprint(i)}})
+			f.SetPod(PodMetadata{Namespace: "ns", Name: first.name, UID: first.name, Node: "n1", Labels: map[string]string{"i": fmt.Sprint(i)}})
 		}
 	}
 	walk := func(q *Query) iter.Seq[object[PodUsage]] {

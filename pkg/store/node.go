@@ -40,18 +40,26 @@ type node struct {
 	order []int32
 }
 
+// maxStrangers is how many pods of a node's answer are kept that do not run there
+// according to the API server: it may say so a moment later. A kubelet is built for
+// 110 pods, and seldom runs more than 500.
+const maxStrangers = 512
+
 // putPods takes in the containers of a node's newest answer, by merging them
 // with the reports that stand. It tells whether one lacks a second point. The
 // node's lock is held.
-func (s *Store) putPods(n *node, containers []exposition.Container, e epoch) (lacking bool) {
+func (s *Store) putPods(n *node, samples *exposition.Samples, e epoch) (lacking bool) {
+	containers := samples.Containers
 	order := n.sort(containers)
-	old, reports := n.reports, n.spare[:0]
+	old, reports, strangers := n.reports, n.spare[:0], 0
 	for len(order) > 0 {
 		first := &containers[order[0]]
 		size := 1
 		for size < len(order) && samePod(first, &containers[order[size]]) {
 			size++
 		}
+		of := order[:size]
+		order = order[size:]
 		for len(old) > 0 && old[0].pod.compareSample(first) < 0 {
 			s.removeReport(old[0], e)
 			old = old[1:]
@@ -59,19 +67,30 @@ func (s *Store) putPods(n *node, containers []exposition.Container, e epoch) (la
 		var r *report
 		if len(old) > 0 && old[0].pod.compareSample(first) == 0 {
 			r, old = old[0], old[1:]
-		} else {
-			r = s.addReport(n, string(first.Namespace), string(first.Pod))
+		} else if r = s.addReport(n, Key{string(first.Namespace), string(first.Pod)}, strangers < maxStrangers); r == nil {
+			samples.Reject(exposition.RejectedNotListed, 0, first, 0)
+			continue
 		}
 		sh := r.pod.shard
 		sh.mu.Lock()
 		before := r.pod.before()
-		if r.update(containers, order[:size], e) {
-			lacking = true
-		}
+		lacks := r.update(samples, of, e)
 		s.publishPod(r.pod, before, e)
+		own := r.pod.isOn(n)
+		elsewhere := r.pod.listed && !own
 		sh.mu.Unlock()
+		lacking = lacking || lacks && !elsewhere
+		if elsewhere {
+			samples.Reject(exposition.RejectedOtherNode, 0, first, 0)
+		}
+		if !own {
+			if strangers++; strangers > maxStrangers {
+				s.removeReport(r, e)
+				samples.Reject(exposition.RejectedNotListed, 0, first, 0)
+				continue
+			}
+		}
 		reports = append(reports, r)
-		order = order[size:]
 	}
 	for _, r := range old {
 		s.removeReport(r, e)
@@ -121,13 +140,27 @@ func (p *pod) compareSample(c *exposition.Container) int {
 	return strings.Compare(p.name, string(c.Pod))
 }
 
-// addReport links a node to a pod that it did not report before.
-func (s *Store) addReport(n *node, namespace, name string) *report {
-	p := s.lock(Key{namespace, name})
+// addReport links a node to a pod that it did not report before. It returns nil if
+// the pod does not run there and strangers are not taken.
+func (s *Store) addReport(n *node, k Key, strangers bool) *report {
+	if !strangers && !s.runsOn(k, n) {
+		return nil
+	}
+	p := s.lock(k)
 	defer p.shard.mu.Unlock()
 	r := &report{pod: p, node: n, next: p.reports}
 	p.reports = r
 	return r
+}
+
+func (s *Store) runsOn(k Key, n *node) bool {
+	p := s.catalog.find(k)
+	if p == nil {
+		return false
+	}
+	p.shard.mu.RLock()
+	defer p.shard.mu.RUnlock()
+	return p.isOn(n)
 }
 
 // removeReport unlinks a node from a pod that it reports no longer.

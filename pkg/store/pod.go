@@ -21,8 +21,10 @@ type pod struct {
 	dropped bool   // not in the catalog any more
 	listed  bool   // the API server lists it as Running
 	uid     uint64 // hash of its UID while listed
-	synced  uint32 // the last SyncPods that had it
-	labels  *labelSet
+	// runsOn is the node where the API server says that it runs, while listed.
+	runsOn unique.Handle[string]
+	synced uint32 // the last SyncPods that had it
+	labels *labelSet
 
 	// from is the report that is served, nil if none is. It was chosen when the
 	// pod was changed or has expired, and is published.
@@ -30,8 +32,8 @@ type pod struct {
 	times
 
 	// reports are what nodes say of it: one, but for the moments in which a
-	// pod of the same name has moved from one node to another. Their points are
-	// never mixed.
+	// pod of the same name has moved from one node to another, and for nodes that
+	// lie. Their points are never mixed.
 	reports *report
 }
 
@@ -41,7 +43,6 @@ type report struct {
 	node       *node
 	next       *report // of the same pod, by another node
 	containers []container
-	newest     int64 // time of the newest point
 }
 
 type container struct {
@@ -53,10 +54,12 @@ func (p *pod) namespace() string { return p.ns.Value() }
 
 func (p *pod) key() Key { return Key{p.namespace(), p.name} }
 
-// forget drops all points, but not the nodes that report them.
+// forget drops the points of the node where it runs, but not that it reports it:
+// the next pod of this name is another one. Those that another node reports are of
+// that one already, if of any. The pod is listed.
 func (p *pod) forget() {
-	for r := p.reports; r != nil; r = r.next {
-		r.containers, r.newest = nil, 0
+	if r := p.current(); r != nil {
+		r.containers = nil
 	}
 }
 
@@ -70,33 +73,33 @@ func (p *pod) unlink(r *report) {
 	}
 }
 
-// current returns the report with the newest point that has not expired, any if
-// all have, and nil if no node reports the pod.
-func (p *pod) current(e epoch) *report {
-	best := p.reports
-	if best == nil || best.next == nil {
-		return best
-	}
-	for r := best.next; r != nil; r = r.next {
-		if e.expired(best.newest) || r.newest > best.newest && !e.expired(r.newest) {
-			best = r
+// current returns the report of the node where the pod runs, nil if there is none.
+// What others say of it is never served.
+func (p *pod) current() *report {
+	for r := p.reports; r != nil; r = r.next {
+		if p.isOn(r.node) {
+			return r
 		}
 	}
-	return best
+	return nil
 }
 
+// isOn tells whether the API server says that the pod runs on the node.
+func (p *pod) isOn(n *node) bool { return p.listed && p.runsOn.Value() == n.name }
+
 // update takes in a node's answer: samples are those of this pod, ordered by
-// container name, as order's indices into all. It tells whether one lacks a
-// second point.
-func (r *report) update(all []exposition.Container, order []int32, e epoch) (lacking bool) {
+// container name, as order's indices into all there are. It tells whether one lacks
+// a second point.
+func (r *report) update(samples *exposition.Samples, order []int32, e epoch) (lacking bool) {
+	all := samples.Containers
 	if !r.sameContainers(all, order) {
 		r.replaceContainers(all, order)
 	}
-	r.newest = 0
 	for i, at := range order {
 		u := &r.containers[i].usage
-		u.add(&all[at].Usage, e)
-		r.newest = max(r.newest, u.last.time)
+		if u.add(&all[at].Usage, e) {
+			samples.Reject(exposition.RejectedRate, exposition.HasCPU, &all[at], 0)
+		}
 		lacking = lacking || u.lacksPoint()
 	}
 	return lacking

@@ -307,7 +307,7 @@ func (p *pod) serve(e epoch) (*report, Reason) {
 	if !p.listed {
 		return nil, NotListed
 	}
-	r := p.current(e)
+	r := p.current()
 	if r == nil || len(r.containers) == 0 {
 		return r, NotScraped
 	}

@@ -5,6 +5,7 @@ package store
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -35,7 +36,7 @@ func newFixture(t *testing.T) *fixture {
 	clk := clocktesting.NewFakePassiveClock(start)
 	f := &fixture{T: t, Store: New(clk, maxAge), clock: clk}
 	f.SetNode("n1", nil)
-	f.SetPod(PodMetadata{Namespace: "ns", Name: "p", UID: "1"})
+	f.SetPod(PodMetadata{Namespace: "ns", Name: "p", UID: "1", Node: "n1"})
 	return f
 }
 
@@ -198,6 +199,28 @@ func TestRule5RestartDropsOlderPoints(t *testing.T) {
 	})
 }
 
+// No machine has so many CPUs: nothing is known of what there was before.
+func TestRule5CounterThatRisesTooFastDropsOlderPoints(t *testing.T) {
+	const most = exposition.MaxCores * 15.0
+	f := newFixture(t)
+	f.scrape("n1", 0, sample("a", 0, 10, 1))
+	f.scrape("n1", 15, sample("a", 15, 10+most, 1))
+	f.wantServed(15, 15, served("a", 1000*exposition.MaxCores, 1))
+	if got := f.rejections("n1", 30, sample("a", 30, 10+2*most+1, 1)); got[exposition.RejectedRate] != 1 {
+		t.Errorf("rejected %v", got)
+	}
+	f.wantWithheld(NoWindow)
+	f.scrape("n1", 45, sample("a", 45, 10+2*most+4, 1))
+	f.wantServed(45, 15, served("a", 200, 1))
+
+	s := &exposition.Samples{Node: sample("", 45, 10, 1).Usage}
+	f.Put("n1", s, at(45))
+	s.Node.CPU, s.Node.Time = 1<<63, at(60).UnixNano()
+	if f.Put("n1", s, at(60)); s.Rejected[exposition.RejectedRate] != 1 {
+		t.Errorf("rejected %v", s.Rejected)
+	}
+}
+
 func TestRule6OnePointIsServedFromTheContainersStart(t *testing.T) {
 	tests := []struct {
 		name       string
@@ -346,17 +369,17 @@ func TestRule10UnlistedIsGoneAtOnce(t *testing.T) {
 	})
 	t.Run("pod missing in a relist", func(t *testing.T) {
 		f := running(t)
-		f.SyncPods([]PodMetadata{{Namespace: "ns", Name: "other", UID: "2"}})
+		f.SyncPods([]PodMetadata{{Namespace: "ns", Name: "other", UID: "2", Node: "n1"}})
 		f.wantWithheld(NotListed)
 	})
 	t.Run("pod kept by a relist", func(t *testing.T) {
 		f := running(t)
-		f.SyncPods([]PodMetadata{{Namespace: "ns", Name: "p", UID: "1"}})
+		f.SyncPods([]PodMetadata{{Namespace: "ns", Name: "p", UID: "1", Node: "n1"}})
 		f.wantServed(15, 15, served("a", 200, 1))
 	})
 	t.Run("successor of the same name", func(t *testing.T) {
 		f := running(t)
-		f.SyncPods([]PodMetadata{{Namespace: "ns", Name: "p", UID: "2"}})
+		f.SyncPods([]PodMetadata{{Namespace: "ns", Name: "p", UID: "2", Node: "n1"}})
 		f.wantWithheld(NotScraped)
 	})
 	t.Run("node removed", func(t *testing.T) {
@@ -389,30 +412,98 @@ func TestRule10ReportedBeforeListed(t *testing.T) {
 	f.scrape("n1", 0, sample("a", 0, 10, 1))
 	f.scrape("n1", 15, sample("a", 15, 13, 1))
 	f.wantWithheld(NotListed)
-	f.SetPod(PodMetadata{Namespace: "ns", Name: "p", UID: "1"})
+	f.SetPod(PodMetadata{Namespace: "ns", Name: "p", UID: "1", Node: "n1"})
 	f.wantServed(15, 15, served("a", 200, 1))
 }
 
-func TestRule11LaterSampleOfTwoNodesWins(t *testing.T) {
+func TestRule11OnlyTheNodeWhereAPodRunsSpeaksForIt(t *testing.T) {
 	f := newFixture(t)
 	f.SetNode("n2", nil)
 	f.scrape("n1", 0, sample("a", 0, 10, 1))
 	f.scrape("n1", 15, sample("a", 15, 13, 1))
 	f.wantServed(15, 15, served("a", 200, 1))
 
-	// Its successor on n2: the counter is higher, but no window spans both.
-	f.scrape("n2", 20, sample("a", 20, 100, 2))
-	f.wantWithheld(NoWindow)
-	// What n1 still says is older.
-	f.scrape("n1", 21, sample("a", 18, 13.6, 1))
-	f.wantWithheld(NoWindow)
-	f.scrape("n2", 35, sample("a", 35, 107.5, 2))
-	f.wantServed(35, 15, served("a", 500, 2))
+	// n2 lies.
+	f.scrape("n2", 20, sample("a", 20, 1000, 2))
+	f.scrape("n2", 35, sample("a", 35, 2500, 2))
+	f.wantServed(15, 15, served("a", 200, 1))
 
-	f.scrape("n1", 36) // n1 has forgotten it
-	f.wantServed(35, 15, served("a", 500, 2))
+	// It does not if the successor of the pod runs there, and what it has said of
+	// that is not lost. No window spans both.
+	f.SetPod(PodMetadata{Namespace: "ns", Name: "p", UID: "2", Node: "n2"})
+	f.wantServed(35, 15, served("a", 100000, 2))
+	f.scrape("n1", 36, sample("a", 36, 16, 1)) // n1 has not forgotten it yet
+	f.wantServed(35, 15, served("a", 100000, 2))
 	f.RemoveNode("n1")
-	f.wantServed(35, 15, served("a", 500, 2))
+	f.wantServed(35, 15, served("a", 100000, 2))
+
+	// The same in two steps.
+	f.SetNode("n1", nil)
+	f.scrape("n1", 37, sample("a", 37, 1, 1))
+	f.RemovePod("ns", "p")
+	f.scrape("n1", 47, sample("a", 47, 2, 1))
+	f.SetPod(PodMetadata{Namespace: "ns", Name: "p", UID: "3", Node: "n1"})
+	f.wantServed(47, 10, served("a", 100, 1))
+
+	// A node that is not known says nothing.
+	f.SetPod(PodMetadata{Namespace: "ns", Name: "p", UID: "4", Node: "n3"})
+	f.wantWithheld(NotScraped)
+}
+
+// rejections are what Put has refused of an answer.
+func (f *fixture) rejections(node string, second float64, containers ...exposition.Container) [exposition.NumRejections]int {
+	f.clock.SetTime(at(second))
+	s := &exposition.Samples{Containers: containers}
+	f.Put(node, s, at(second))
+	return s.Rejected
+}
+
+func TestRule11WhatIsRefusedIsCounted(t *testing.T) {
+	f := newFixture(t)
+	f.SetNode("n2", nil)
+	if got := f.rejections("n2", 0, sample("a", 0, 1, 1), sample("b", 0, 1, 1), ofPod(sample("a", 0, 1, 1), "unlisted")); got[exposition.RejectedOtherNode] != 1 || got[exposition.RejectedNotListed] != 0 {
+		t.Errorf("rejected %v", got)
+	}
+	if got := f.rejections("n1", 0, sample("a", 0, 1, 1)); got != [exposition.NumRejections]int{} {
+		t.Errorf("rejected %v", got)
+	}
+}
+
+// Of pods that the API server does not place on a node, few are kept, whichever
+// came first; its own are not touched.
+func TestStrangersAreBounded(t *testing.T) {
+	f := newFixture(t)
+	strangers := func(n int, second float64) (all []exposition.Container) {
+		for i := range n {
+			all = append(all, ofPod(sample("a", second, second, 1), fmt.Sprintf("o%04d", i))) // before p
+		}
+		return append(all, sample("a", second, second, 1))
+	}
+	const beyond = 100
+	for second, n := range []int{maxStrangers, maxStrangers + beyond, maxStrangers + beyond} {
+		got := f.rejections("n1", float64(15*second), strangers(n, float64(15*second))...)
+		if got[exposition.RejectedNotListed] != n-maxStrangers {
+			t.Errorf("%d of %d are refused", got[exposition.RejectedNotListed], n)
+		}
+		if n := f.catalog.size(); n != maxStrangers+1 {
+			t.Errorf("%d pods are kept", n)
+		}
+	}
+	f.wantServed(30, 15, served("a", 1000, 1))
+	// The API server lists one of those that were refused, and then lists what is
+	// known already no more.
+	name := fmt.Sprintf("o%04d", maxStrangers+beyond-1)
+	f.SetPod(PodMetadata{Namespace: "ns", Name: name, UID: "2", Node: "n1"})
+	f.RemovePod("ns", "p")
+	for _, second := range []float64{45, 60} {
+		f.scrape("n1", second, strangers(maxStrangers+beyond, second)...)
+		if n := f.catalog.size(); n != maxStrangers+1 {
+			t.Errorf("%d pods are kept", n)
+		}
+	}
+	if _, err := f.Pod("ns", name); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestRule13SwapIsServedWhereReported(t *testing.T) {

@@ -14,7 +14,8 @@
 //  4. A point closer than 5 s to the last replaces it and keeps the previous;
 //     while there is no previous, the last is kept instead.
 //  5. A container whose start time is later than its last point, or whose
-//     counter fell, has restarted: its older points are dropped.
+//     counter fell, has restarted: its older points are dropped, and so are they
+//     if the counter has risen faster than exposition.MaxCores could make it.
 //  6. A container with one point, started after its node's previous successful
 //     scrape and at least 10 s old, is served by its average since its start.
 //  7. A container whose CPU counter and working set are both zero is not
@@ -27,8 +28,9 @@
 //  10. A pod that the API server does not list as Running, and a node that it
 //     does not list, are not served; a pod that has left its node's answer is
 //     gone with that answer.
-//  11. Where two nodes report a pod of the same name, the later sample wins,
-//     and no window spans both.
+//  11. A pod is served from what the node says where it runs according to the
+//     API server. What others say of it is never served, so that no node speaks
+//     for another's pods, and no window spans two nodes.
 //
 // Swap is kept where it is reported.
 //
@@ -45,6 +47,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unique"
 
 	"k8s.io/utils/clock"
 
@@ -95,7 +98,8 @@ func New(clk clock.PassiveClock, maxAge time.Duration) *Store {
 // Put takes in a node's answer to a request sent at requestTime. It copies what
 // it keeps. The answer of a node that is not listed is dropped. lacking tells
 // whether the node or a running container of it has one point so far, so that a
-// newer answer would let more be served.
+// newer answer would let more be served. What of the answer is refused is added to
+// samples.Rejected.
 func (s *Store) Put(nodeName string, samples *exposition.Samples, requestTime time.Time) (lacking bool) {
 	n := s.node(nodeName)
 	if n == nil {
@@ -110,11 +114,13 @@ func (s *Store) Put(nodeName string, samples *exposition.Samples, requestTime ti
 	e.prevScrape = n.scraped
 	n.expires.Store(never)
 	before := n.before()
-	n.usage.add(&samples.Node, e)
+	if n.usage.add(&samples.Node, e) {
+		samples.Reject(exposition.RejectedRate, exposition.HasCPU, nil, 0)
+	}
 	n.scraped = requestTime.UnixNano()
 	n.failure = nil
 	s.publishNode(n, before, e)
-	lacking = s.putPods(n, samples.Containers, e)
+	lacking = s.putPods(n, samples, e)
 	return lacking || n.usage.lacksPoint()
 }
 
@@ -189,6 +195,7 @@ func (s *Store) RemoveNode(name string) {
 type PodMetadata struct {
 	Namespace, Name string
 	UID             string
+	Node            string // where it runs
 	Labels          map[string]string
 }
 
@@ -216,7 +223,7 @@ func (s *Store) SyncPods(pods []PodMetadata) {
 
 func (s *Store) setPod(m PodMetadata, sync uint32) {
 	set := s.labels.acquire(m.Labels)
-	uid := maphash.String(s.seed, m.UID)
+	uid, on := maphash.String(s.seed, m.UID), unique.Make(m.Node)
 	p := s.lock(Key{m.Namespace, m.Name})
 	defer p.shard.mu.Unlock()
 	e := s.epoch()
@@ -226,17 +233,16 @@ func (s *Store) setPod(m PodMetadata, sync uint32) {
 		s.publishPod(p, before, e)
 	}
 	p.synced = sync
-	if p.listed && p.labels == set {
-		s.labels.release(set)
-		p.uid = uid
-		return
+	before, wasListed, old := p.before(), p.listed, p.labels
+	same := wasListed && old == set
+	p.listed, p.uid, p.runsOn, p.labels = true, uid, on, set
+	if !same {
+		s.catalog.list(p)
 	}
-	before := p.before()
-	relabelled, old := p.listed, p.labels
-	p.listed, p.uid, p.labels = true, uid, set
-	s.catalog.list(p)
 	s.publishPod(p, before, e)
-	if relabelled {
+	if same {
+		s.labels.release(set)
+	} else if wasListed {
 		s.catalog.unlist(p, old)
 		s.labels.release(old)
 	}
@@ -258,8 +264,8 @@ func (s *Store) unlist(p *pod) {
 		return
 	}
 	before, old := p.before(), p.labels
-	p.listed, p.labels = false, nil
 	p.forget()
+	p.listed, p.labels, p.runsOn = false, nil, unique.Handle[string]{}
 	s.publishPod(p, before, s.epoch())
 	s.catalog.unlist(p, old)
 	s.labels.release(old)

@@ -31,23 +31,13 @@ func TestClockSetBackDoesNotFreezeANode(t *testing.T) {
 	f.wantServed(45, 15, served("a", 200, 1))
 }
 
-// A node whose clock was ahead must not keep its pod's name from another node.
-func TestReportFromTheFutureDoesNotWin(t *testing.T) {
-	f := newFixture(t)
-	f.SetNode("n2", nil)
-	f.scrape("n1", 0, sample("a", 3600, 10, 1))
-	f.scrape("n2", 15, sample("a", 15, 1, 1))
-	f.scrape("n2", 30, sample("a", 30, 4, 1))
-	f.wantServed(30, 15, served("a", 200, 1))
-}
-
 // The shortest maximum age that the flags allow is twice the interval: samples
 // that are stamped now and then, and so up to an interval late, are still served.
 func TestShortestMaximumAgeServes(t *testing.T) {
 	clk := clocktesting.NewFakePassiveClock(start)
 	f := &fixture{T: t, Store: New(clk, 20*time.Second), clock: clk}
 	f.SetNode("n1", nil)
-	f.SetPod(PodMetadata{Namespace: "ns", Name: "p", UID: "1"})
+	f.SetPod(PodMetadata{Namespace: "ns", Name: "p", UID: "1", Node: "n1"})
 	for i := range 10 {
 		f.scrape("n1", 9.8+10*float64(i), sample("a", 10*float64(i), 10+2*float64(i), 1))
 		if i > 0 {
@@ -62,7 +52,7 @@ func TestSelection(t *testing.T) {
 	var samples [2][]exposition.Container
 	for i, id := range []string{"ns/p/web", "ns/q/db", "aa/p/web", "zz/r/web"} {
 		part := strings.Split(id, "/")
-		f.SetPod(PodMetadata{Namespace: part[0], Name: part[1], UID: "1", Labels: map[string]string{"app": part[2]}})
+		f.SetPod(PodMetadata{Namespace: part[0], Name: part[1], UID: "1", Node: "n1", Labels: map[string]string{"app": part[2]}})
 		for round := range samples {
 			s := sample("c", float64(15*round), float64(10+i+round), 1)
 			s.Namespace, s.Pod = []byte(part[0]), []byte(part[1])
@@ -159,13 +149,13 @@ func TestMessagesSayWhy(t *testing.T) {
 	}
 	check(nodeMessage("gone"), "there is no such node, or the server's --node-selector leaves it out")
 	check(nodeMessage("n1"), "not scraped yet")
-	check(podMessage(), "it is running, but no node that is scraped has reported it yet")
+	check(podMessage(), `node "n1" has not reported it yet`)
 	f.ScrapeFailed("n1", errors.New("connection refused"))
 	check(nodeMessage("n1"), `not scraped yet; the last scrape failed: connection refused`)
-	check(podMessage(), `it is running, but no node that is scraped has reported it yet; the last scrape of 1 of 1 nodes failed`)
-	f.SetNode("n0", nil)
-	f.ScrapeFailed("n0", errors.New("timeout"))
-	check(podMessage(), `it is running, but no node that is scraped has reported it yet; the last scrape of 2 of 2 nodes failed`)
+	check(podMessage(), `node "n1" has not reported it yet; the last scrape failed: connection refused`)
+	f.SetPod(PodMetadata{Namespace: "ns", Name: "q", UID: "2", Node: "n0"})
+	_, err := f.Pod("ns", "q")
+	check(fmt.Sprint(err), `it runs on node "n0", which is not scraped: it is gone, or the server's --node-selector leaves it out`)
 
 	f.scrape("n1", 0, sample("a", 0, 10, 1))
 	check(podMessage(), `container "a" on node "n1": there is one sample so far, and usage needs two`)
@@ -185,7 +175,7 @@ func TestStats(t *testing.T) {
 	if f.Ready() {
 		t.Error("ready without a point")
 	}
-	f.SetPod(PodMetadata{Namespace: "ns", Name: "new", UID: "2"})
+	f.SetPod(PodMetadata{Namespace: "ns", Name: "new", UID: "2", Node: "n1"})
 	node := func(second, cpu float64) exposition.Usage { return sample("", second, cpu, 1).Usage }
 	containers := func(second, cpu float64) []exposition.Container {
 		return []exposition.Container{
@@ -214,7 +204,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	f := newFixture(t)
 	for i := range 500 {
 		name := fmt.Sprint("p", i)
-		f.SetPod(PodMetadata{Namespace: "ns", Name: name, UID: name, Labels: map[string]string{"app": fmt.Sprint(i % 7)}})
+		f.SetPod(PodMetadata{Namespace: "ns", Name: name, UID: name, Node: "n1", Labels: map[string]string{"app": fmt.Sprint(i % 7)}})
 		f.scrape("n1", float64(i), ofPod(sample("a", float64(i), 1, 1), name), ofPod(sample("a", float64(i), 1, 1), "q"+name))
 	}
 	if got := len(f.labels.sets); got != 7 {
@@ -239,7 +229,7 @@ func TestOrderOfTheAnswerDoesNotMatter(t *testing.T) {
 		var all []exposition.Container
 		for i := range 30 {
 			pod := fmt.Sprint("p", i%10)
-			f.SetPod(PodMetadata{Namespace: "ns", Name: pod, UID: pod})
+			f.SetPod(PodMetadata{Namespace: "ns", Name: pod, UID: pod, Node: "n1"})
 			all = append(all, ofPod(sample(fmt.Sprint("c", i/10), second, 1+second*float64(i)/1000, uint64(i+1)), pod))
 		}
 		rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
@@ -292,7 +282,7 @@ func TestConcurrentUse(t *testing.T) {
 	}
 	writers.Go(func() {
 		for i := range 200 {
-			m := PodMetadata{Namespace: "ns-0", Name: "pod-0-0", UID: fmt.Sprint(i)}
+			m := PodMetadata{Namespace: "ns-0", Name: "pod-0-0", UID: fmt.Sprint(i), Node: "node-0"}
 			s.SetPod(m)
 			s.RemovePod(m.Namespace, m.Name)
 			s.SetNode("node-x", map[string]string{"a": fmt.Sprint(i)})
@@ -350,7 +340,7 @@ func loaded(nodes, pods, containers int) (*Store, []*exposition.Samples) {
 		}
 		for p := range pods {
 			s.SetPod(PodMetadata{
-				Namespace: fmt.Sprint("ns-", p%5), Name: fmt.Sprintf("pod-%d-%d", n, p), UID: fmt.Sprint(n, p),
+				Namespace: fmt.Sprint("ns-", p%5), Name: fmt.Sprintf("pod-%d-%d", n, p), UID: fmt.Sprint(n, p), Node: name,
 				Labels: map[string]string{"app": fmt.Sprint("app-", p%10)},
 			})
 		}

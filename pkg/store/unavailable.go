@@ -44,13 +44,17 @@ type withholding struct {
 	reason    Reason
 	container string // of a pod, "" if the pod as a whole or a node is meant
 	last      int64  // time of the last point, Unix nanoseconds
-	node      *node  // nil if no node reports the pod
+	node      *node  // nil if the node where the pod runs does not report it
+	runsOn    string // name of that node
 }
 
 // withholding returns why the pod is not served. The shard's lock is held.
 func (p *pod) withholding(e epoch) withholding {
 	r, reason := p.withheldNow(e)
 	w := withholding{reason: reason}
+	if p.listed {
+		w.runsOn = p.runsOn.Value()
+	}
 	if r == nil {
 		return w
 	}
@@ -72,10 +76,12 @@ func (s *Store) explainPod(w withholding, e epoch) string {
 		return "no such pod is running"
 	case w.reason == NoneRunning:
 		return fmt.Sprintf("none of its containers on node %q is running", w.node.name)
-	case w.node == nil:
-		return "it is running, but no node that is scraped has reported it yet" + s.explainFailing()
-	case w.container == "":
-		return fmt.Sprintf("node %q has not reported it yet", w.node.name) + w.node.explainFailure()
+	case w.node == nil || w.container == "":
+		n := s.node(w.runsOn)
+		if n == nil {
+			return fmt.Sprintf("it runs on node %q, which is not scraped: it is gone, or the server's --node-selector leaves it out", w.runsOn)
+		}
+		return fmt.Sprintf("node %q has not reported it yet", n.name) + n.explainFailure()
 	}
 	return fmt.Sprintf("container %q on node %q: ", w.container, w.node.name) + explain(w.reason, w.last, e) + w.node.explainFailure()
 }
@@ -108,21 +114,4 @@ func (n *node) failureClause() string {
 		return ""
 	}
 	return fmt.Sprintf("; the last scrape failed: %v", n.failure)
-}
-
-// explainFailing adds how many nodes fail, for the pod's may be one of them. It
-// names none: who may read a namespace may not read about nodes.
-func (s *Store) explainFailing() string {
-	nodes, failing := s.allNodes(), 0
-	for _, n := range nodes {
-		n.mu.Lock()
-		if n.failure != nil {
-			failing++
-		}
-		n.mu.Unlock()
-	}
-	if failing == 0 {
-		return ""
-	}
-	return fmt.Sprintf("; the last scrape of %d of %d nodes failed", failing, len(nodes))
 }

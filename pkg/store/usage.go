@@ -64,29 +64,33 @@ func (e epoch) expired(t int64) bool {
 	return age > e.maxAge || age < -e.maxAge
 }
 
-// add takes in what a kubelet's newest answer says.
-func (u *usage) add(s *exposition.Usage, e epoch) {
+// add takes in what a kubelet's newest answer says. It tells whether the counter
+// has risen faster than it can: then nothing is known of what it was before.
+func (u *usage) add(s *exposition.Usage, e epoch) (tooFast bool) {
 	const both = exposition.HasCPU | exposition.HasMemory
 	switch {
 	case s.Has&both != both:
 		u.state = incomplete
-		return
+		return false
 	case s.CPU == 0 && s.Memory == 0:
 		*u = usage{state: notRunning}
-		return
+		return false
 	}
 	u.state = complete
 	if ahead := u.last.time - e.now; ahead > e.maxAge {
 		*u = usage{} // the node's clock was ahead, and has been set right
 	}
 	if s.Time <= u.last.time {
-		return // no news
+		return false // no news
 	}
 	if s.Time-u.last.time > e.maxAge {
 		*u = usage{} // gone since its maximum age
 	}
 	if s.Has&exposition.HasStart != 0 && s.Start > u.last.time || s.CPU < u.last.cpu {
 		*u = usage{} // restarted: its points never mix with those before
+	}
+	if u.last.time != 0 && float64(s.CPU-u.last.cpu) > exposition.MaxCores*float64(s.Time-u.last.time) {
+		*u, tooFast = usage{}, true
 	}
 
 	next := point{time: s.Time, cpu: s.CPU}
@@ -96,12 +100,13 @@ func (u *usage) add(s *exposition.Usage, e epoch) {
 			u.prev = point{time: s.Start}
 		}
 	case tooClose && u.prev.time == 0:
-		return // the older point is the better base
+		return tooFast // the older point is the better base
 	case !tooClose:
 		u.prev = u.last
 	}
 	u.last, u.memory = next, s.Memory
 	u.swap, u.hasSwap = s.Swap, s.Has&exposition.HasSwap != 0
+	return tooFast
 }
 
 // startedSince tells whether a container with a single point may be served by

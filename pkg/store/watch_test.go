@@ -319,8 +319,11 @@ func onNode(s string) Query {
 }
 
 // relabel changes the labels of pod ns/p.
-func (f *fixture) relabel(set map[string]string) {
-	f.SetPod(PodMetadata{Namespace: "ns", Name: "p", UID: "1", Labels: set})
+func (f *fixture) relabel(set map[string]string) { f.place("n1", set) }
+
+// place says on which node pod ns/p runs.
+func (f *fixture) place(node string, set map[string]string) {
+	f.SetPod(PodMetadata{Namespace: "ns", Name: "p", UID: "1", Node: node, Labels: set})
 }
 
 var (
@@ -375,11 +378,11 @@ func TestWatchTellsNothingOfWhatChangesNothing(t *testing.T) {
 	f := running(t)
 	w, revision := f.follow(Query{}, Start{}), f.Revision()
 	f.relabel(map[string]string{"app": "web"})
-	f.SyncPods([]PodMetadata{{Namespace: "ns", Name: "p", UID: "1", Labels: web}})
+	f.SyncPods([]PodMetadata{{Namespace: "ns", Name: "p", UID: "1", Node: "n1", Labels: web}})
 	f.SetNode("n1", map[string]string{"zone": "a"}) // not served
 	f.SetNode("n2", nil)
 	f.RemoveNode("n2")
-	f.SetPod(PodMetadata{Namespace: "ns", Name: "unreported", UID: "2"})
+	f.SetPod(PodMetadata{Namespace: "ns", Name: "unreported", UID: "2", Node: "n1"})
 	f.RemovePod("ns", "unreported")
 	f.RemovePod("ns", "unknown")
 	f.clock.SetTime(at(15).Add(maxAge)) // the last moment
@@ -400,15 +403,15 @@ func TestWatchTellsThatAPodHasGone(t *testing.T) {
 	}{
 		{"removed", func(f *fixture) { f.RemovePod("ns", "p") }},
 		{"missing in a relist", func(f *fixture) { f.SyncPods(nil) }},
-		{"another UID", func(f *fixture) { f.SetPod(PodMetadata{Namespace: "ns", Name: "p", UID: "2", Labels: web}) }},
-		{"another UID and labels", func(f *fixture) { f.SetPod(PodMetadata{Namespace: "ns", Name: "p", UID: "2", Labels: db}) }},
-		{"another UID in a relist", func(f *fixture) { f.SyncPods([]PodMetadata{{Namespace: "ns", Name: "p", UID: "2"}}) }},
+		{"another UID", func(f *fixture) { f.SetPod(PodMetadata{Namespace: "ns", Name: "p", UID: "2", Node: "n1", Labels: web}) }},
+		{"another UID and labels", func(f *fixture) { f.SetPod(PodMetadata{Namespace: "ns", Name: "p", UID: "2", Node: "n1", Labels: db}) }},
+		{"another UID in a relist", func(f *fixture) { f.SyncPods([]PodMetadata{{Namespace: "ns", Name: "p", UID: "2", Node: "n1"}}) }},
 		{"left the kubelet's answer", func(f *fixture) { f.scrape("n1", 30) }},
 		{"incomplete", func(f *fixture) { f.scrape("n1", 30, noMemory) }},
 		{"new container", func(f *fixture) { f.scrape("n1", 30, sample("a", 30, 16, 1), sample("b", 30, 1, 1)) }},
 		{"restarted", func(f *fixture) { f.scrape("n1", 30, sample("a", 30, 1, 1)) }},
 		{"none running", func(f *fixture) { f.scrape("n1", 30, sample("a", 30, 0, 0)) }},
-		{"reported by another node", func(f *fixture) { f.scrape("n2", 30, sample("a", 30, 1, 1)) }},
+		{"moved to another node", func(f *fixture) { f.place("n2", web) }},
 		{"node removed", func(f *fixture) { f.RemoveNode("n1") }},
 		{"expired", func(f *fixture) {
 			f.clock.SetTime(at(15).Add(maxAge + 1))
@@ -445,7 +448,7 @@ func TestWatchTellsThatAPodHasGone(t *testing.T) {
 func TestWatchTellsOfASuccessor(t *testing.T) {
 	f := running(t)
 	w := f.follow(Query{}, Start{})
-	f.SetPod(PodMetadata{Namespace: "ns", Name: "p", UID: "2", Labels: db})
+	f.SetPod(PodMetadata{Namespace: "ns", Name: "p", UID: "2", Node: "n1", Labels: db})
 	f.scrape("n1", 30, sample("a", 30, 1, 1))
 	f.wantEvents(w, "Deleted ns/p n1 15s app=web")
 	f.scrape("n1", 45, sample("a", 45, 4, 1))
@@ -455,7 +458,7 @@ func TestWatchTellsOfASuccessor(t *testing.T) {
 // Nobody has to read for a watcher to be told of what has expired.
 func TestWatchTellsWhatTheClockExpires(t *testing.T) {
 	f := running(t)
-	f.SetPod(PodMetadata{Namespace: "ns", Name: "q", UID: "q"})
+	f.SetPod(PodMetadata{Namespace: "ns", Name: "q", UID: "q", Node: "n2"})
 	f.SetNode("n2", nil)
 	f.scrape("n2", 5, ofPod(sample("a", 5, 1, 1), "q"))
 	f.scrape("n2", 20, ofPod(sample("a", 20, 4, 1), "q"))
@@ -557,21 +560,19 @@ func TestWatchOfAPodThatMoves(t *testing.T) {
 	n1, not1 := f.follow(onNode("=n1"), Start{}), f.follow(onNode("!=n1"), Start{})
 	n2, not2 := f.follow(onNode("=n2"), Start{}), f.follow(onNode("!=n2"), Start{})
 
-	f.scrape("n2", 20, sample("a", 20, 3, 1))
+	f.scrape("n2", 20, sample("a", 20, 3, 1)) // it is not for n2 to say
+	f.wantEvents(all)
+	f.place("n2", nil)
 	f.wantEvents(all, "Modified ns/p n2 20s")
 	f.wantEvents(n1, "Deleted ns/p n1 16s")
 	f.wantEvents(n2, "Added ns/p n2 20s")
 	f.wantEvents(not1, "Added ns/p n2 20s")
 	f.wantEvents(not2, "Deleted ns/p n1 16s")
 
-	f.scrape("n1", 21, sample("a", 18, 13.5, 1)) // older than what n2 says
+	f.scrape("n1", 31, sample("a", 31, 16, 1)) // it has not forgotten the pod yet
 	f.wantEvents(all)
 	f.RemoveNode("n2")
-	f.wantEvents(all, "Modified ns/p n1 18s")
-	f.wantEvents(n1, "Added ns/p n1 18s")
-	f.wantEvents(n2, "Deleted ns/p n2 20s")
-	f.wantEvents(not1, "Deleted ns/p n2 20s")
-	f.wantEvents(not2, "Added ns/p n1 18s")
+	f.wantEvents(all, "Deleted ns/p n2 20s")
 }
 
 // scrapeNode puts an answer that is about the node only.
@@ -728,7 +729,7 @@ func TestWatchFromARevisionIsInOrder(t *testing.T) {
 	put := func(second float64, pods string) {
 		var all []exposition.Container
 		for _, p := range strings.Fields(pods) {
-			f.SetPod(PodMetadata{Namespace: "ns", Name: p, UID: p})
+			f.SetPod(PodMetadata{Namespace: "ns", Name: p, UID: p, Node: "n1"})
 			all = append(all, ofPod(sample("a", second, second, 1), p))
 		}
 		f.scrape("n1", second, all...)
@@ -738,7 +739,7 @@ func TestWatchFromARevisionIsInOrder(t *testing.T) {
 	then := f.Pods(Query{})
 	put(30, "a b c d e")
 	f.RemovePod("ns", "b")
-	f.SetPod(PodMetadata{Namespace: "ns", Name: "a", UID: "a", Labels: db})
+	f.SetPod(PodMetadata{Namespace: "ns", Name: "a", UID: "a", Node: "n1", Labels: db})
 	put(45, "c d e")
 	w := f.follow(Query{}, Start{Revision: then.Revision}, then.Items...)
 	f.wantEvents(w, "Deleted ns/b n1 30s", "Deleted ns/a n1 30s app=db", "Modified ns/c n1 45s", "Modified ns/d n1 45s", "Added ns/e n1 45s")
@@ -808,12 +809,12 @@ func TestWatchFromARevisionThatIsForgotten(t *testing.T) {
 	}
 }
 
-// many returns the containers of n pods, which it lists.
+// many returns the containers of n pods on n1, which it lists.
 func (f *fixture) many(n int) []exposition.Container {
 	all := make([]exposition.Container, n)
 	for i := range all {
 		name := fmt.Sprintf("p%06d", i)
-		f.SetPod(PodMetadata{Namespace: "ns", Name: name, UID: name})
+		f.SetPod(PodMetadata{Namespace: "ns", Name: name, UID: name, Node: "n1"})
 		all[i] = ofPod(sample("a", 0, 0, 1), name)
 	}
 	return all
@@ -855,10 +856,10 @@ func TestWatchBeginsWithWhatThereIs(t *testing.T) {
 	}
 	key := func(i int) string { return string(all[i].Pod) }
 	set := func(i int, labels map[string]string) {
-		f.SetPod(PodMetadata{Namespace: "ns", Name: key(i), UID: key(i), Labels: labels})
+		f.SetPod(PodMetadata{Namespace: "ns", Name: key(i), UID: key(i), Node: "n1", Labels: labels})
 	}
 	add := func(name string, second float64) {
-		f.SetPod(PodMetadata{Namespace: "ns", Name: name, UID: name})
+		f.SetPod(PodMetadata{Namespace: "ns", Name: name, UID: name, Node: name})
 		f.SetNode(name, nil)
 		for round := range 2 {
 			second := second + 10*float64(round)
@@ -983,6 +984,9 @@ func TestWatcherThatTakesNothingIsEnded(t *testing.T) {
 	const pods = maxWaiting/2 + 1000
 	all := f.many(pods)
 	some, others := all[:maxWaiting-pods], all[maxWaiting-pods:]
+	for _, c := range others {
+		f.SetPod(PodMetadata{Namespace: "ns", Name: string(c.Pod), UID: string(c.Pod), Node: "n2"})
+	}
 	for round := range 2 {
 		f.scrapeMany("n1", 10*float64(round), some)
 		f.scrapeMany("n2", 10*float64(round), others)
@@ -1001,7 +1005,7 @@ func TestWatcherThatTakesNothingIsEnded(t *testing.T) {
 	if _, err := other.take(); err != nil {
 		t.Error(err)
 	}
-	f.SetPod(PodMetadata{Namespace: "ns", Name: "p000000", UID: "p000000", Labels: web})
+	f.SetPod(PodMetadata{Namespace: "ns", Name: "p000000", UID: "p000000", Node: "n1", Labels: web})
 	if behind.w.ended == nil {
 		t.Error("one more event waits than may")
 	}

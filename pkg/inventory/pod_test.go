@@ -1,0 +1,210 @@
+// Copyright The Kubemeter Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package inventory
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+
+	"github.com/kubemeter/metrics-server/pkg/store"
+)
+
+// whole is a pod about as large as they are in clusters.
+func whole() *corev1.Pod {
+	p := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "checkout", Name: "cart-7d4b9c6f5d-x2x7k", UID: "ab0c7f8e-5a53-4a2f-9e55-9f6a53f7b3a1", ResourceVersion: "123456",
+			Labels:      map[string]string{"app.kubernetes.io/name": "cart", "app.kubernetes.io/instance": "cart-1", "pod-template-hash": "7d4b9c6f5d"},
+			Annotations: map[string]string{"kubectl.kubernetes.io/last-applied-configuration": strings.Repeat("x", 300)},
+			ManagedFields: []metav1.ManagedFieldsEntry{
+				{Manager: "kube-controller-manager", FieldsV1: metav1.NewFieldsV1(strings.Repeat("x", 900))},
+				{Manager: "kubelet", FieldsV1: metav1.NewFieldsV1(strings.Repeat("x", 700))},
+			},
+			OwnerReferences: []metav1.OwnerReference{{Kind: "ReplicaSet", Name: "cart-7d4b9c6f5d"}},
+		},
+		Spec: corev1.PodSpec{NodeName: "node-17.example.com", ServiceAccountName: "cart"},
+		Status: corev1.PodStatus{
+			Phase: corev1.PodRunning, PodIP: "10.1.2.3", HostIP: "10.0.0.17", QOSClass: corev1.PodQOSBurstable,
+			Conditions: []corev1.PodCondition{{Type: corev1.PodScheduled}, {Type: corev1.PodInitialized}, {Type: corev1.ContainersReady}, {Type: corev1.PodReady}},
+		},
+	}
+	for _, name := range []string{"web", "proxy"} {
+		p.Spec.Containers = append(p.Spec.Containers, corev1.Container{
+			Name: name, Image: "registry.example.com/team/" + name,
+			Env:          []corev1.EnvVar{{Name: "LOG_LEVEL", Value: "info"}, {Name: "PORT", Value: "8080"}},
+			VolumeMounts: []corev1.VolumeMount{{Name: "token", MountPath: "/var/run/secrets/kubernetes.io/serviceaccount"}},
+		})
+		p.Status.ContainerStatuses = append(p.Status.ContainerStatuses, corev1.ContainerStatus{
+			Name: name, Ready: true, Image: "registry.example.com/team/" + name, ContainerID: "containerd://" + strings.Repeat("0", 64),
+			State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}},
+		})
+	}
+	return p
+}
+
+// used is what is taken of the library's pod.
+func used(p *corev1.Pod) *pod {
+	u := &pod{node: p.Spec.NodeName, ObjectMeta: metav1.ObjectMeta{
+		Namespace: p.Namespace, Name: p.Name, UID: p.UID, ResourceVersion: p.ResourceVersion, Labels: p.Labels,
+	}}
+	if p.Name == "" {
+		u.Annotations = p.Annotations
+	}
+	return u
+}
+
+func marshal(t testing.TB, o interface{ Marshal() ([]byte, error) }) []byte {
+	t.Helper()
+	b, err := o.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestDecodePod(t *testing.T) {
+	for name, p := range map[string]*corev1.Pod{
+		"whole":    whole(),
+		"empty":    {},
+		"bookmark": {ObjectMeta: metav1.ObjectMeta{ResourceVersion: "7", Annotations: map[string]string{metav1.InitialEventsAnnotationKey: "true"}}},
+		"no value": {ObjectMeta: metav1.ObjectMeta{Name: "a", Labels: map[string]string{"a": "", "": "b"}}},
+	} {
+		got := &pod{}
+		if err := got.Unmarshal(marshal(t, p)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if want := used(p); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s:\n got %+v\nwant %+v", name, got, want)
+		}
+		if copied := got.DeepCopyObject(); !reflect.DeepEqual(copied, runtime.Object(got)) {
+			t.Errorf("%s: a copy is %+v", name, copied)
+		}
+	}
+}
+
+// What the library decodes, this decodes to the same; what it does not decode may be
+// decoded here, where it is wrong in what is not looked at.
+func FuzzDecodePod(f *testing.F) {
+	f.Add(marshal(f, whole()))
+	f.Add(marshal(f, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{metav1.InitialEventsAnnotationKey: "true"}}}))
+	f.Add(marshal(f, &corev1.PodList{ListMeta: metav1.ListMeta{ResourceVersion: "7"}, Items: []corev1.Pod{*whole(), {}}}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		got, want := &pod{}, &corev1.Pod{}
+		err := got.Unmarshal(b)
+		if want.Unmarshal(b) == nil {
+			if err != nil {
+				t.Fatalf("it can be decoded, and here: %v", err)
+			}
+			if want := used(want); want.Name != "" && !reflect.DeepEqual(got, want) {
+				t.Fatalf("\n got %+v\nwant %+v", got, want)
+			}
+		}
+		list, wantList := &podList{}, &corev1.PodList{}
+		err = list.Unmarshal(b)
+		if wantList.Unmarshal(b) == nil && (err != nil || len(list.Items) != len(wantList.Items) || list.ListMeta.String() != wantList.ListMeta.String()) {
+			t.Fatalf("%v\n got %+v\nwant %+v", err, list, wantList)
+		}
+	})
+}
+
+// pages answers with lists and events in protobuf, made by the library.
+func pages(t *testing.T) *httptest.Server {
+	serializer := protobuf.NewSerializer(scheme.Scheme, scheme.Scheme)
+	write := func(w http.ResponseWriter, o runtime.Object) {
+		w.Header().Set("Content-Type", runtime.ContentTypeProtobuf)
+		if err := serializer.Encode(o, w); err != nil {
+			t.Error(err)
+		}
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if accept := r.Header.Get("Accept"); accept != runtime.ContentTypeProtobuf {
+			t.Errorf("Accept: %s", accept)
+		}
+		query := r.URL.Query()
+		if r.URL.Path != "/api/v1/pods" || query.Get("fieldSelector") != "status.phase=Running" {
+			t.Errorf("GET %s", r.URL)
+		}
+		switch {
+		case query.Has("sendInitialEvents"):
+			w.WriteHeader(http.StatusUnprocessableEntity)
+			write(w, &metav1.Status{
+				TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"},
+				Status:   metav1.StatusFailure, Code: http.StatusUnprocessableEntity, Reason: metav1.StatusReasonInvalid,
+			})
+		case query.Has("watch"):
+			<-r.Context().Done()
+		default:
+			list := &corev1.PodList{
+				TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PodList"},
+				ListMeta: metav1.ListMeta{ResourceVersion: "7"}, Items: []corev1.Pod{*whole()},
+			}
+			write(w, list)
+		}
+	}))
+	t.Cleanup(server.Close)
+	return server
+}
+
+// An API server that does not stream lists is listed from.
+func TestPodClientLists(t *testing.T) {
+	server := pages(t)
+	config := &rest.Config{Host: server.URL}
+	client, err := NewPodClient(config)
+	must(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	r := &listed{end: cancel}
+	inv := New(kubernetes.NewForConfigOrDie(config), client, labels.Everything(), r, r)
+	inv.podReflector.RunWithContext(ctx)
+	p := whole()
+	r.want(t, fmt.Sprint("sync ", []store.PodMetadata{
+		{Namespace: p.Namespace, Name: p.Name, UID: string(p.UID), Node: p.Spec.NodeName, Labels: p.Labels},
+	}))
+}
+
+// listed ends with the first list.
+type listed struct {
+	recorder
+	end func()
+}
+
+func (l *listed) SyncPods(pods []store.PodMetadata) {
+	l.recorder.SyncPods(pods)
+	l.end()
+}
+
+// BenchmarkDecodePod compares with the library.
+func BenchmarkDecodePod(b *testing.B) {
+	encoded := marshal(b, whole())
+	for name, o := range map[string]interface {
+		Reset()
+		Unmarshal([]byte) error
+	}{"what is used": &pod{}, "whole": &corev1.Pod{}} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(encoded)))
+			b.ReportAllocs()
+			for b.Loop() {
+				o.Reset()
+				if err := o.Unmarshal(encoded); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
