@@ -140,7 +140,8 @@ func (x *exchange) readStatusLine(limit *int) error {
 		return fmt.Errorf("%w: the status line is %q", errMalformed, truncate(string(line)))
 	}
 	x.head.reset(int(code))
-	x.head.close = protocol == "HTTP/1.0"
+	x.head.http10 = protocol == "HTTP/1.0"
+	x.head.close = x.head.http10
 	return nil
 }
 
@@ -160,6 +161,9 @@ func (x *exchange) readHeaders(limit *int) (framing, error) {
 		if len(line) == 0 {
 			if f.chunked && f.length >= 0 {
 				return f, fmt.Errorf("%w: it has a Content-Length and is chunked", errMalformed)
+			}
+			if f.chunked && x.head.http10 {
+				return f, fmt.Errorf("%w: it is of HTTP/1.0 and chunked", errMalformed)
 			}
 			return f, nil
 		}

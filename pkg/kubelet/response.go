@@ -25,7 +25,8 @@ type head struct {
 	status                                 int
 	contentType, contentEncoding, location field
 	contentLength                          int64 // -1 if it is not told
-	close                                  bool  // no other response follows
+	http10                                 bool
+	close                                  bool // no other response follows
 }
 
 // field is a header. Its value is kept when it is not set, to be used again.
