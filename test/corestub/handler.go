@@ -62,33 +62,35 @@ func (s *Stub) serveNodes(w http.ResponseWriter, r *http.Request) {
 			return n
 		},
 		empty: func() object { return &corev1.Node{} },
+		form:  func(o object) object { return o },
 	})
 }
 
-// servePods serves metadata only: a metrics server needs no more, and whole pods
-// would cost it what this stub is not to measure.
+// servePods serves whole pods, or their metadata if that is asked for.
 func (s *Stub) servePods(w http.ResponseWriter, r *http.Request) {
-	if !strings.Contains(r.Header.Get("Accept"), "as=PartialObjectMetadata") {
-		fail(w, r, apierrors.NewGenericServerResponse(http.StatusNotAcceptable, "get", schema.GroupResource{Resource: "pods"}, "",
-			"the stub of the core API has the metadata of pods only: accept as=PartialObjectMetadataList", 0, true))
-		return
-	}
 	contents, version := s.current()
-	s.serve(w, r, collection{
+	c := collection{
 		version: version, size: contents.Pods, fieldSelector: "status.phase=Running",
-		kind: metav1.SchemeGroupVersion.WithKind("PartialObjectMetadata"),
-		object: func(i int) object {
-			p := contents.Pod(i)
-			p.ResourceVersion = version
-			return p
-		},
-		empty: func() object { return &metav1.PartialObjectMetadata{} },
-	})
+		kind:  corev1.SchemeGroupVersion.WithKind("Pod"),
+		empty: func() object { return &corev1.Pod{} },
+		form:  func(o object) object { return o },
+	}
+	if strings.Contains(r.Header.Get("Accept"), "as=PartialObjectMetadata") {
+		c.kind = metav1.SchemeGroupVersion.WithKind("PartialObjectMetadata")
+		c.empty = func() object { return &metav1.PartialObjectMetadata{} }
+		c.form = func(o object) object { return &metav1.PartialObjectMetadata{ObjectMeta: o.(*corev1.Pod).ObjectMeta} }
+	}
+	c.object = func(i int) object {
+		p := contents.Pod(i)
+		p.ResourceVersion = version
+		return c.form(p)
+	}
+	s.serve(w, r, c)
 }
 
 func (s *Stub) serveTrustList(w http.ResponseWriter, r *http.Request) {
 	s.serve(w, r, collection{
-		version: s.trust.ResourceVersion, size: 1, fieldSelector: "metadata.name=" + trustName,
+		version: s.trust.ResourceVersion, still: true, size: 1, fieldSelector: "metadata.name=" + trustName,
 		kind:   corev1.SchemeGroupVersion.WithKind("ConfigMap"),
 		object: func(int) object { return s.trust.DeepCopy() },
 		empty:  func() object { return &corev1.ConfigMap{} },

@@ -33,7 +33,9 @@ type collection struct {
 	kind          schema.GroupVersionKind
 	fieldSelector string // the one that is accepted, which all match
 	object        func(i int) object
-	empty         func() object // for bookmarks
+	empty         func() object       // for bookmarks
+	form          func(object) object // in which what Contents has is sent
+	still         bool                // it never changes
 }
 
 // page is a part of a collection.

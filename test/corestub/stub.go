@@ -5,15 +5,15 @@
 // needs of a kube-apiserver and no more, for clusters of a size that no control
 // plane on one machine can hold. It serves
 //
-//   - nodes, and the metadata of pods: list, with pages, and watch, with initial
+//   - nodes and pods, or the metadata of pods: list, with pages, and watch, with initial
 //     events and bookmarks, as JSON and protobuf. Objects are made when they are
 //     sent, so that a million pods cost no memory;
 //   - reviews of tokens and of access: it knows one token, and allows cluster
 //     administrators everything;
 //   - the ConfigMap that says whom an aggregated API server has to trust.
 //
-// Nothing changes while it is watched, and there are no selectors, except that
-// pods in phase Running may be asked for: all are.
+// There are no selectors, except that pods in phase Running may be asked for: all
+// are.
 package corestub
 
 import (
@@ -27,7 +27,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 
@@ -56,7 +55,7 @@ type Contents struct {
 	Nodes int
 	Node  func(i int) *corev1.Node
 	Pods  int
-	Pod   func(i int) *metav1.PartialObjectMetadata
+	Pod   func(i int) *corev1.Pod
 }
 
 // Stub is a running stub.
@@ -71,7 +70,10 @@ type Stub struct {
 
 	mu       sync.Mutex
 	contents Contents
-	version  int // goes up with each SetContents
+	version  int // goes up with each SetContents and each change
+	replaced int // the version of the last SetContents
+	changes  []Change
+	changed  chan struct{} // closed at the next change
 }
 
 // Start serves on a free port of 127.0.0.1, without nodes and pods. Close ends it.
@@ -101,7 +103,7 @@ func Start(o Options) (*Stub, error) {
 	s := &Stub{
 		options: o, listener: l, trust: trust, version: 1,
 		stopped: stopped, stopWatches: sync.OnceFunc(func() { close(stopped) }),
-		served: make(chan struct{}),
+		served: make(chan struct{}), changed: make(chan struct{}), replaced: 1,
 	}
 	s.server = &http.Server{
 		Handler:           s.newHandler(),
@@ -139,6 +141,7 @@ func (s *Stub) SetContents(c Contents) {
 	defer s.mu.Unlock()
 	s.contents = c
 	s.version++
+	s.replaced, s.changes = s.version, nil
 }
 
 func (s *Stub) current() (c Contents, version string) {

@@ -72,10 +72,13 @@ func contents(nodes, pods int) Contents {
 				Status:     corev1.NodeStatus{Addresses: []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "127.0.0.1"}}},
 			}
 		},
-		Pods: pods, Pod: func(i int) *metav1.PartialObjectMetadata {
-			return &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
-				Namespace: "namespace", Name: fmt.Sprintf("pod-%d", i), UID: "uid", Labels: map[string]string{"app": "a"},
-			}}
+		Pods: pods, Pod: func(i int) *corev1.Pod {
+			return &corev1.Pod{
+				ObjectMeta: metav1.ObjectMeta{
+					Namespace: "namespace", Name: fmt.Sprintf("pod-%d", i), UID: "uid", Labels: map[string]string{"app": "a"},
+				},
+				Spec: corev1.PodSpec{NodeName: "node-0"},
+			}
 		},
 	}
 }
@@ -124,6 +127,12 @@ func TestListPods(t *testing.T) {
 	}
 	if p := got.Items[4]; p.Namespace != "namespace" || p.Name != "pod-4" || p.UID != "uid" || p.Labels["app"] != "a" {
 		t.Errorf("%+v", p)
+	}
+	for name, client := range map[string]*kubernetes.Clientset{"JSON": f.client, "protobuf": f.protobuf} {
+		whole, err := client.CoreV1().Pods("").List(t.Context(), metav1.ListOptions{})
+		if err != nil || len(whole.Items) != 5 || whole.Items[4].Name != "pod-4" || whole.Items[4].Spec.NodeName != "node-0" {
+			t.Errorf("%s: %+v %v", name, whole, err)
+		}
 	}
 	config := f.stub.Config()
 	client, err := metadata.NewForConfigAndClient(config, mustClient(t, config, acceptJSON))
@@ -332,7 +341,6 @@ func TestRefusals(t *testing.T) {
 	}{
 		"another token":     {"/api/v1/nodes", "", "another", http.StatusUnauthorized},
 		"another path":      {"/api/v1/services", "", token, http.StatusNotFound},
-		"whole pods":        {"/api/v1/pods", "application/json", token, http.StatusNotAcceptable},
 		"label selector":    {"/api/v1/nodes?labelSelector=a", "", token, http.StatusBadRequest},
 		"field selector":    {"/api/v1/nodes?fieldSelector=a%3Db", "", token, http.StatusBadRequest},
 		"bad limit":         {"/api/v1/nodes?limit=x", "", token, http.StatusBadRequest},
@@ -381,7 +389,7 @@ func TestListHoldsNothing(t *testing.T) {
 	var held []uint64
 	made := 0
 	one := c.Pod
-	c.Pod = func(i int) *metav1.PartialObjectMetadata {
+	c.Pod = func(i int) *corev1.Pod {
 		if made++; made%(pods/2) == 0 {
 			runtime.GC()
 			var m runtime.MemStats

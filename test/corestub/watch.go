@@ -6,6 +6,7 @@ package corestub
 import (
 	"bufio"
 	"bytes"
+	"fmt"
 	"net/http"
 	"strconv"
 	"time"
@@ -18,8 +19,8 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 )
 
-// watch tells of all objects where it is to begin with them, and then of nothing
-// but its bookmarks, until it is over.
+// watch tells of all objects where it is to begin with them, and then of what changes,
+// until it is over.
 func (s *Stub) watch(w http.ResponseWriter, r *http.Request, c collection) {
 	query := r.URL.Query()
 	var over <-chan time.Time // never, by default
@@ -33,10 +34,23 @@ func (s *Stub) watch(w http.ResponseWriter, r *http.Request, c collection) {
 		defer timer.Stop()
 		over = timer.C()
 	}
-	events := newEventWriter(w, r)
 	toEnd := query.Get("sendInitialEvents") == "true"
 	from := query.Get("resourceVersion")
-	if toEnd || from == "" || from == "0" {
+	initial := toEnd || from == "" || from == "0"
+	if initial {
+		from = c.version
+	}
+	at, err := strconv.Atoi(from)
+	if err != nil {
+		fail(w, r, apierrors.NewBadRequest(fmt.Sprintf("resourceVersion=%q is not from a list or an event", from)))
+		return
+	}
+	if _, err := s.since(at); err != nil && !c.still {
+		fail(w, r, err)
+		return
+	}
+	events := newEventWriter(w, r)
+	if initial {
 		for i := range c.size {
 			if events.write(watch.Added, c, c.object(i)) != nil {
 				return
@@ -46,10 +60,28 @@ func (s *Stub) watch(w http.ResponseWriter, r *http.Request, c collection) {
 	if toEnd && events.bookmark(c, true) != nil || events.flush() != nil {
 		return
 	}
+	s.follow(r, events, c, at, over)
+}
+
+// follow tells of what changes after a version.
+func (s *Stub) follow(r *http.Request, events *eventWriter, c collection, at int, over <-chan time.Time) {
 	ticker := s.options.Clock.NewTicker(bookmarkPeriod)
 	defer ticker.Stop()
+	var more <-chan struct{}
 	for {
+		if !c.still {
+			news, err := s.since(at)
+			if err != nil {
+				return // it is too slow, and hears so when it begins again
+			}
+			if events.changes(c, news) != nil {
+				return
+			}
+			at, more = news.version, news.more
+			c.version = strconv.Itoa(at)
+		}
 		select {
+		case <-more:
 		case <-over:
 			return
 		case <-s.stopped:
@@ -57,7 +89,7 @@ func (s *Stub) watch(w http.ResponseWriter, r *http.Request, c collection) {
 		case <-r.Context().Done():
 			return
 		case <-ticker.C():
-			if query.Get("allowWatchBookmarks") == "true" && (events.bookmark(c, false) != nil || events.flush() != nil) {
+			if r.URL.Query().Get("allowWatchBookmarks") == "true" && (events.bookmark(c, false) != nil || events.flush() != nil) {
 				return
 			}
 		}
@@ -94,6 +126,26 @@ func (e *eventWriter) write(event watch.EventType, c collection, o object) error
 		return err
 	}
 	return e.stream.Encode(&metav1.WatchEvent{Type: string(event), Object: runtime.RawExtension{Raw: e.buffer.Bytes()}})
+}
+
+// changes tells of those of a collection.
+func (e *eventWriter) changes(c collection, n *news) error {
+	told := false
+	for i, change := range n.changes {
+		if !c.has(change.Object) {
+			continue
+		}
+		o := change.Object.DeepCopyObject().(object)
+		o.SetResourceVersion(strconv.Itoa(n.version - len(n.changes) + 1 + i))
+		if err := e.write(change.Type, c, c.form(o)); err != nil {
+			return err
+		}
+		told = true
+	}
+	if !told {
+		return nil
+	}
+	return e.flush()
 }
 
 // bookmark may mark the end of the initial events.

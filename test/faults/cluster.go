@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 	"k8s.io/metrics/pkg/client/clientset/versioned/typed/metrics/v1beta1"
@@ -116,7 +115,7 @@ func (c *cluster) populate() error {
 		Node: func(i int) *corev1.Node {
 			return testcluster.NewNode(c.nodes[i].Name(), c.nodes[i].Address(), port, nil)
 		},
-		Pods: c.pods(), Pod: func(i int) *metav1.PartialObjectMetadata { return c.metadata(i) },
+		Pods: c.pods(), Pod: c.apiPod,
 	})
 	return nil
 }

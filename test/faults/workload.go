@@ -9,9 +9,11 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	testcluster "github.com/kubemeter/metrics-server/test/cluster"
 	"github.com/kubemeter/metrics-server/test/kubeletsim"
 )
 
@@ -101,11 +103,10 @@ func (w *workload) simulated(pod, factor int) kubeletsim.Pod {
 	return p
 }
 
-// metadata is what the API says of a pod.
-func (w *workload) metadata(pod int) *metav1.PartialObjectMetadata {
-	return &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
-		Namespace: namespace(pod), Name: podName(pod), Labels: map[string]string{applicationLabel: application(pod)},
-		UID:               types.UID(fmt.Sprintf("00000000-0000-0000-0000-%012d", pod)),
-		CreationTimestamp: metav1.NewTime(w.started),
-	}}
+// apiPod is what the API says of a pod.
+func (w *workload) apiPod(pod int) *corev1.Pod {
+	p := testcluster.NewPod(namespace(pod), podName(pod), nodeName(w.node(pod)), map[string]string{applicationLabel: application(pod)}, containers[:]...)
+	p.UID = types.UID(fmt.Sprintf("00000000-0000-0000-0000-%012d", pod))
+	p.CreationTimestamp = metav1.NewTime(w.started)
+	return p
 }

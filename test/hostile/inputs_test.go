@@ -64,7 +64,7 @@ func inputs() []input {
 		{name: "endless body", faults: one(kubeletsim.EndlessBody()), reasons: []string{"too_large", "timeout"}},
 		{name: "100 GB announced", faults: raw(kubeletsim.RawResponse{Head: text + "Content-Length: 100000000000\r\n\r\n", Hang: true}), reasons: []string{"too_large"}},
 		{name: "20,000 containers", faults: one(kubeletsim.ExtraContainers(20_000)), reasons: []string{"decode_too_large", "timeout"}, nodes: 4},
-		{name: "16,000 containers that no pod has", faults: one(kubeletsim.ExtraContainers(16_000)), node: true, pods: podsPerNode, nodes: 4},
+		{name: "16,000 containers that no pod has", faults: one(kubeletsim.ExtraContainers(16_000)), rejected: "not_listed", node: true, pods: podsPerNode, nodes: 4},
 		{name: "5 million series of another family", faults: raw(kubeletsim.RawResponse{Head: textHead, Piece: "x 1\n", Times: 5e6}), reasons: []string{"decode_too_large", "timeout"}},
 		{name: "label of 100 KB", faults: one(kubeletsim.HugeLabels(100_000)), rejected: "labels", node: true, pods: podsPerNode},
 		{name: "line of 8 MiB", faults: raw(kubeletsim.RawResponse{Head: textHead, Piece: "x", Times: 8 * mebibyte, Tail: " 1\n"}), reasons: []string{"decode_too_large", "timeout"}},
@@ -102,7 +102,7 @@ func inputs() []input {
 		{name: "samples of yesterday", faults: one(kubeletsim.ClockSkew(-24 * time.Hour)), withheld: "stale"},
 		{name: "times before 1970", faults: raw(kubeletsim.RawResponse{Head: textHead, Sound: true, Tail: "node_cpu_usage_seconds_total 1 -5\n"}), rejected: "timestamp", node: true, pods: podsPerNode},
 		{name: "duplicates", faults: raw(kubeletsim.RawResponse{Head: textHead, Sound: true, Piece: "node_memory_working_set_bytes 5\n", Times: 1000}), node: true, pods: podsPerNode},
-		{name: "another node's pods", faults: one(kubeletsim.ClockSkew(5 * time.Second)), claims: true, node: true, pods: podsPerNode},
+		{name: "another node's pods", faults: one(kubeletsim.ClockSkew(5 * time.Second)), claims: true, rejected: "other_node", node: true, pods: podsPerNode},
 	}
 }
 

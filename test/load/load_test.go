@@ -41,7 +41,7 @@ func TestWorkload(t *testing.T) {
 	perNode := make([]int, w.nodes)
 	usage := map[float64]bool{}
 	for i := range w.pods() {
-		m, p := w.metadata(i), w.simulated(i)
+		m, p := w.apiPod(i), w.simulated(i)
 		name := types.NamespacedName{Namespace: m.Namespace, Name: m.Name}
 		if names[name] || m.Namespace != p.Namespace || m.Name != p.Name || len(p.Containers) != 3 || len(m.Labels) != 4 {
 			t.Fatalf("pod %d is %+v and %+v", i, m, p)

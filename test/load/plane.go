@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
 	"github.com/kubemeter/metrics-server/test/cluster"
@@ -135,7 +134,7 @@ func (s *stubPlane) populate(w *workload) error {
 	port := s.kubelets.Port()
 	s.stub.SetContents(corestub.Contents{
 		Nodes: w.nodes, Node: func(i int) *corev1.Node { return apiNode(nodes[i], port) },
-		Pods: w.pods(), Pod: func(i int) *metav1.PartialObjectMetadata { return w.metadata(i) },
+		Pods: w.pods(), Pod: w.apiPod,
 	})
 	return nil
 }

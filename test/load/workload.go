@@ -5,6 +5,7 @@ package load
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -115,17 +116,52 @@ func (w *workload) describe(pod int) localcluster.Workload {
 	return localcluster.Workload{Pod: w.simulated(pod), Labels: w.labels(pod)}
 }
 
-// metadata is what the API says of a pod.
-func (w *workload) metadata(pod int) *metav1.PartialObjectMetadata {
-	return &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
-		Namespace: w.namespace(pod), Name: w.podName(pod), Labels: w.labels(pod),
-		UID:               types.UID(fmt.Sprintf("00000000-0000-0000-0000-%012d", pod)),
-		CreationTimestamp: metav1.NewTime(w.started),
-		OwnerReferences: []metav1.OwnerReference{{
-			APIVersion: "apps/v1", Kind: "ReplicaSet", UID: types.UID(fmt.Sprintf("00000000-0000-0000-0001-%012d", pod/podsPerApplication)),
-			Name: applicationName(w.application(pod)) + "-" + w.templateHash(pod),
-		}},
+// apiPod is what the API says of a pod, about as long as it is in a cluster: 4 kB.
+func (w *workload) apiPod(pod int) *corev1.Pod {
+	names := make([]string, w.containersPerPod)
+	for i := range names {
+		names[i] = containerName(i)
+	}
+	p := cluster.NewPod(w.namespace(pod), w.podName(pod), w.nodeName(w.node(pod)), w.labels(pod), names...)
+	p.UID = types.UID(fmt.Sprintf("00000000-0000-0000-0000-%012d", pod))
+	p.CreationTimestamp = metav1.NewTime(w.started)
+	p.OwnerReferences = []metav1.OwnerReference{{
+		APIVersion: "apps/v1", Kind: "ReplicaSet", UID: types.UID(fmt.Sprintf("00000000-0000-0000-0001-%012d", pod/podsPerApplication)),
+		Name: applicationName(w.application(pod)) + "-" + w.templateHash(pod),
 	}}
+	p.ManagedFields = managedFields
+	for i := range p.Spec.Containers {
+		c := &p.Spec.Containers[i]
+		c.Image = "registry.example.com/team/" + c.Name + "@sha256:" + strings.Repeat("0123456789abcdef", 4)
+		c.Env, c.VolumeMounts = environment, []corev1.VolumeMount{{Name: "token", ReadOnly: true, MountPath: "/var/run/secrets/kubernetes.io/serviceaccount"}}
+	}
+	p.Spec.ServiceAccountName, p.Spec.SchedulerName = "default", corev1.DefaultSchedulerName
+	p.Spec.Tolerations = []corev1.Toleration{
+		{Key: corev1.TaintNodeNotReady, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute},
+		{Key: corev1.TaintNodeUnreachable, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute},
+	}
+	return p
+}
+
+// environment and managedFields are those of many pods: the latter list each field
+// that its manager has set.
+var (
+	environment = []corev1.EnvVar{
+		{Name: "DATABASE_URL", Value: "postgres://database.default.svc:5432/application"},
+		{Name: "LOG_LEVEL", Value: "info"}, {Name: "PORT", Value: "8080"},
+	}
+	managedFields = []metav1.ManagedFieldsEntry{
+		{Manager: "kube-controller-manager", Operation: "Update", APIVersion: "v1", FieldsType: "FieldsV1", FieldsV1: fieldsOf("f:spec", 60)},
+		{Manager: "kubelet", Operation: "Update", APIVersion: "v1", FieldsType: "FieldsV1", FieldsV1: fieldsOf("f:status", 40), Subresource: "status"},
+	}
+)
+
+func fieldsOf(part string, n int) *metav1.FieldsV1 {
+	var fields []string
+	for i := range n {
+		fields = append(fields, fmt.Sprintf(`"f:field-%d":{".":{}}`, i))
+	}
+	return metav1.NewFieldsV1(fmt.Sprintf(`{%q:{%s}}`, part, strings.Join(fields, ",")))
 }
 
 // apiNode is what the API says of a node.

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 
@@ -125,7 +124,7 @@ func startCluster(t *testing.T, ca *cluster.CertificateAuthority, dir string) *r
 		Nodes: nodes, Node: func(i int) *corev1.Node {
 			return cluster.NewNode(all[i].Name(), all[i].Address(), int32(kubelets.Port()), nil)
 		},
-		Pods: pods, Pod: podMetadata,
+		Pods: pods, Pod: func(i int) *corev1.Pod { return apiPod(i, all[i%nodes].Name()) },
 	})
 	return stub.Config()
 }
@@ -136,9 +135,9 @@ func podName(i int) string {
 	return fmt.Sprintf("app-%d-7d4b9c6f5d-%05d", i/podsPerApplication, i)
 }
 
-func podMetadata(i int) *metav1.PartialObjectMetadata {
-	return &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
-		Namespace: namespace, Name: podName(i), UID: types.UID(podName(i)),
-		Labels: map[string]string{"app": fmt.Sprint("app-", i/podsPerApplication), "pod-template-hash": "7d4b9c6f5d"},
-	}}
+func apiPod(i int, node string) *corev1.Pod {
+	labels := map[string]string{"app": fmt.Sprint("app-", i/podsPerApplication), "pod-template-hash": "7d4b9c6f5d"}
+	p := cluster.NewPod(namespace, podName(i), node, labels, "main")
+	p.UID = types.UID(p.Name)
+	return p
 }
