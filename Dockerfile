@@ -4,7 +4,7 @@
 # no daemon and no base image.
 
 # The one version of Go that images are compiled with, in both ways.
-ARG GO_VERSION=1.26.8
+ARG GO_VERSION=1.26.11
 
 FROM scratch AS base
 ARG VERSION=v0.1.0-dev
