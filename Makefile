@@ -75,9 +75,14 @@ faults: build ## Measure what is served while kubelets fail (ARGS="--peer BINARY
 	@cd test && ../hack/heartbeat.sh "building bin/faults" go build -o ../bin/faults ./cmd/faults
 	@bin/faults --server bin/metrics-server --out bin/faults-results $(ARGS)
 
+.PHONY: soak
+soak: build ## Run for an hour while nodes, pods and clients come and go (ARGS="--for 10m").
+	@cd test && ../hack/heartbeat.sh "building bin/soak" go build -o ../bin/soak ./cmd/soak
+	@bin/soak --server bin/metrics-server --out bin/soak-results $(ARGS)
+
 .PHONY: fuzz
-fuzz: ## Fuzz every decoder and encoder for FUZZTIME.
-	for f in exposition/FuzzText exposition/FuzzDelimited exposition/FuzzSummary exposition/FuzzNumber kubelet/FuzzResponse api/FuzzEncoding servingcert/FuzzContent; do \
+fuzz: ## Fuzz decoders, encoders, selectors and pages, each for FUZZTIME.
+	for f in exposition/FuzzText exposition/FuzzDelimited exposition/FuzzSummary exposition/FuzzNumber inventory/FuzzDecodePod kubelet/FuzzResponse api/FuzzEncoding api/FuzzFieldSelector api/FuzzLabelSelector api/FuzzContinue api/FuzzPages servingcert/FuzzContent; do \
 		go test -run '^$$' -fuzz "^$${f#*/}$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./pkg/$${f%/*} || exit 1; done
 
 PLATFORMS ?= linux/amd64 linux/arm64 linux/arm/v7 linux/ppc64le linux/s390x
@@ -98,6 +103,10 @@ image-contents: # What the Dockerfile copies for the platform of ARCH.
 .PHONY: verify-image
 verify-image: ## Build this machine's image in two folders, and compare the digests.
 	@hack/image/verify.sh
+
+.PHONY: verify-modules
+verify-modules: ## Look for altered, retracted and vulnerable modules (GOVULNDB=URL).
+	@hack/verify-modules.sh
 
 .PHONY: clean
 clean: ## Remove what was built here.
