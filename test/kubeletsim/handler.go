@@ -132,6 +132,7 @@ func (s *Simulation) serveResourceMetrics(w *countingWriter, r *http.Request, n 
 	buffers := renderings.Get().(*rendering)
 	defer renderings.Put(buffers)
 	buffers.body = n.renderMetrics(buffers, delimited)
+	s.record(n, f, &buffers.snapshot)
 	w.Header().Set("Process-Start-Time-Unix", s.started)
 	return s.send(w, r, f, answer{contentType: string(format), body: buffers.body, compressible: true})
 }

@@ -35,6 +35,9 @@ type Options struct {
 	// Observe, if it is set, is told of each request as it is counted, before the
 	// first byte of the answer is sent. Calls overlap.
 	Observe func(*Node, Request)
+	// Record, if it is set, is told what each answer of /metrics/resource says that can
+	// be read, before its first byte is sent. Calls overlap.
+	Record func(*Node, *Answer)
 	// Clock is the time of the samples and of waiting in faults; without it the
 	// real one. Certificates go by the real one in any case.
 	Clock clock.Clock

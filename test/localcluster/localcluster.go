@@ -43,8 +43,9 @@ type Options struct {
 	// TrustServer has kubelets take the server's token for good without asking the
 	// API server, which a load run must not keep busy.
 	TrustServer bool
-	// Observe is kubeletsim's option of that name.
+	// Observe and Record are kubeletsim's options of these names.
 	Observe func(*kubeletsim.Node, kubeletsim.Request)
+	Record  func(*kubeletsim.Node, *kubeletsim.Answer)
 	// Log gets the progress, and the server's log.
 	Log io.Writer
 }
@@ -190,7 +191,7 @@ func (l *Local) startKubelets(ctx context.Context) error {
 	if err := os.WriteFile(filepath.Join(l.Dir(), KubeletCAFile), ca.PEM(), 0o600); err != nil {
 		return err
 	}
-	o := kubeletsim.Options{CA: ca, ClientCAs: l.CA().Pool(), Observe: l.options.Observe}
+	o := kubeletsim.Options{CA: ca, ClientCAs: l.CA().Pool(), Observe: l.options.Observe, Record: l.options.Record}
 	if l.options.TrustServer {
 		o.Authenticate = func(token string) bool { return token == l.serverToken }
 	} else {

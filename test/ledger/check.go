@@ -1,0 +1,149 @@
+// Copyright The Kubemeter Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ledger
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/metrics/pkg/apis/metrics/v1beta1"
+)
+
+// minWindow is the least distance of two samples whose rate is served.
+const minWindow = 5 * time.Second
+
+// startRounding is how exact a start time is: a kubelet tells it as a floating-point
+// number of seconds.
+const startRounding = time.Microsecond
+
+// CheckPod returns an error unless what is served of a pod is what the node has said
+// of it.
+func (l *Ledger) CheckPod(node string, m *v1beta1.PodMetrics) error {
+	l.mu.Lock()
+	answers := slices.Clone(l.pods[podKey{node, m.Namespace, m.Name}])
+	l.mu.Unlock()
+	problem := fmt.Errorf("node %s has said nothing of that time", node)
+	for i := range answers {
+		if !slices.ContainsFunc(answers[i].containers, func(c containerPoint) bool { return c.time.Unix() == m.Timestamp.Unix() }) {
+			continue
+		}
+		if problem = checkAnswer(answers[:i+1], m); problem == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("pod %s/%s at %s: %w", m.Namespace, m.Name, m.Timestamp.UTC().Format(time.TimeOnly), problem)
+}
+
+// checkAnswer holds what is served against the last of some answers.
+func checkAnswer(answers []podAnswer, m *v1beta1.PodMetrics) error {
+	windows := false
+	served := 0
+	for _, c := range answers[len(answers)-1].containers {
+		if c.cpu == 0 && c.memory == 0 {
+			continue // it does not run
+		}
+		i := slices.IndexFunc(m.Containers, func(s v1beta1.ContainerMetrics) bool { return s.Name == c.name })
+		if i < 0 {
+			return fmt.Errorf("container %s is missing: only a part of the pod is served", c.name)
+		}
+		served++
+		var life []point
+		for _, a := range answers {
+			if at := slices.IndexFunc(a.containers, func(p containerPoint) bool { return p.name == c.name }); at >= 0 {
+				life = append(life, a.containers[at].point)
+			}
+		}
+		window, err := checkPoints(life, m.Containers[i].Usage, m.Window.Duration)
+		if err != nil {
+			return fmt.Errorf("container %s: %w", c.name, err)
+		}
+		windows = windows || window
+	}
+	if served != len(m.Containers) {
+		return fmt.Errorf("%d containers are served, and the node has told of %d", len(m.Containers), served)
+	}
+	if !windows {
+		return fmt.Errorf("no container has a window of %s", m.Window.Duration)
+	}
+	return nil
+}
+
+// CheckNode returns an error unless what is served of a node is what it has said of
+// itself.
+func (l *Ledger) CheckNode(m *v1beta1.NodeMetrics) error {
+	l.mu.Lock()
+	points := slices.Clone(l.nodes[m.Name])
+	l.mu.Unlock()
+	problem := fmt.Errorf("it has said nothing of that time")
+	for i := range points {
+		if points[i].time.Unix() != m.Timestamp.Unix() {
+			continue
+		}
+		window, err := checkPoints(points[:i+1], m.Usage, m.Window.Duration)
+		if err == nil && !window {
+			err = fmt.Errorf("no two samples are %s apart", m.Window.Duration)
+		}
+		if problem = err; err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("node %s at %s: %w", m.Name, m.Timestamp.UTC().Format(time.TimeOnly), problem)
+}
+
+// checkPoints looks for an earlier point with which the last one has the rate that is
+// served, and tells whether one of them is a window before it.
+func checkPoints(points []point, usage corev1.ResourceList, window time.Duration) (hasWindow bool, err error) {
+	last := points[len(points)-1]
+	if got := usage.Memory().Value(); got != int64(last.memory) {
+		return false, fmt.Errorf("%d bytes are served, and %d were told", got, last.memory)
+	}
+	served := usage.Cpu().ScaledValue(resource.Nano)
+	found := false
+	matches := func(from time.Time, cpu uint64, exactly time.Duration) {
+		d := last.time.Sub(from)
+		rate := rateOf(cpu, last.cpu, d)
+		off := 1 + int64(float64(rate)*float64(exactly)/float64(d)) // the last digit is rounded
+		if d >= minWindow && max(served-rate, rate-served) <= off {
+			found = true
+			hasWindow = hasWindow || (d-window).Abs() <= exactly
+		}
+	}
+	earlier := 0 // points that the server has got; one may have been lost on the way
+	after := last
+	for _, p := range slices.Backward(points[:len(points)-1]) {
+		if after.start.After(p.time) || after.cpu < p.cpu {
+			break // another life
+		}
+		matches(p.time, p.cpu, 0)
+		if !p.doubtful && last.time.Sub(p.time) >= minWindow {
+			earlier++
+		}
+		after = p
+	}
+	if !last.start.IsZero() && earlier <= 1 { // it may be served by its average since its start
+		matches(last.start, 0, startRounding)
+	}
+	if !found {
+		return false, fmt.Errorf("%d nanocores are served, and no two samples of one life have them; the last two: %s", served, lastRate(points))
+	}
+	return hasWindow, nil
+}
+
+func lastRate(points []point) string {
+	if len(points) < 2 {
+		return "there is one"
+	}
+	last, p := points[len(points)-1], points[len(points)-2]
+	window := last.time.Sub(p.time)
+	return fmt.Sprintf("%d over %s", rateOf(p.cpu, last.cpu, window), window)
+}
+
+// rateOf is in nanocores.
+func rateOf(from, to uint64, window time.Duration) int64 {
+	return int64(math.Round((float64(to) - float64(from)) / float64(window) * 1e9))
+}
