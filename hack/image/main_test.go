@@ -9,7 +9,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/kubemeter/metrics-server/pkg/leaktest"
 )
+
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 func TestContentsOfAProgram(t *testing.T) {
 	t.Chdir(write(t, map[string]string{

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"runtime"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -38,12 +39,19 @@ type summaryStats struct {
 	Swap   *stats.SwapStats   `json:"swap"`
 }
 
+// decoding has a place for each Summary that is decoded. Together with MaxCommas it
+// bounds the memory that the JSON of hostile kubelets takes. What waits for a place
+// would wait for a CPU.
+var decoding = make(chan struct{}, min(4, runtime.GOMAXPROCS(0)))
+
 // decodeSummary reads counters only. The kubelet's own rate, usageNanoCores, is
 // left alone: it lags behind the counter and may be 0 for a busy container.
 func (d *Decoder) decodeSummary(body []byte) *Error {
 	if bytes.Count(body, []byte{','}) > MaxCommas {
 		return tooLargeError("commas", MaxCommas)
 	}
+	decoding <- struct{}{}
+	defer func() { <-decoding }()
 	var s summary
 	if err := s.unmarshal(body); err != nil {
 		return err

@@ -27,6 +27,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+
+	"github.com/kubemeter/metrics-server/pkg/leaktest"
 )
 
 // helperEnv makes the test binary start a cluster and wait to be killed.
@@ -37,9 +39,10 @@ func TestMain(m *testing.M) {
 		runHelper()
 		return
 	}
-	code := m.Run()
-	stopShared()
-	os.Exit(code)
+	os.Exit(leaktest.Run(func() int {
+		defer stopShared()
+		return m.Run()
+	}))
 }
 
 var (

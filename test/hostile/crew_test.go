@@ -14,7 +14,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	metricsclient "k8s.io/metrics/pkg/client/clientset/versioned"
@@ -101,9 +100,11 @@ func (c *crew) addNodes(t *testing.T, stub *corestub.Stub) {
 	port := int32(c.kubelets.Port())
 	stub.SetContents(corestub.Contents{
 		Nodes: len(nodes), Node: func(i int) *corev1.Node { return cluster.NewNode(nodes[i].Name(), nodes[i].Address(), port, nil) },
-		Pods: podsPerNode * len(nodes), Pod: func(i int) *metav1.PartialObjectMetadata {
-			name := podName(nodes[i/podsPerNode], i%podsPerNode)
-			return &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, UID: types.UID(name)}}
+		Pods: podsPerNode * len(nodes), Pod: func(i int) *corev1.Pod {
+			n := nodes[i/podsPerNode]
+			p := cluster.NewPod(namespace, podName(n, i%podsPerNode), n.Name(), nil, container)
+			p.UID = types.UID(p.Name)
+			return p
 		},
 	})
 }

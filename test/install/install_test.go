@@ -20,6 +20,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/kubemeter/metrics-server/pkg/leaktest"
 	"github.com/kubemeter/metrics-server/test/cluster"
 )
 
@@ -56,14 +57,16 @@ var (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	code, err := run(ctx, m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = max(code, 1)
-	}
-	os.Exit(code)
+	os.Exit(leaktest.Run(func() int {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		code, err := run(ctx, m)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = max(code, 1)
+		}
+		return code
+	}))
 }
 
 func run(ctx context.Context, m *testing.M) (code int, err error) {

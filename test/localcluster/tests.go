@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/kubemeter/metrics-server/pkg/leaktest"
 )
 
 // servedWithin is generous for two scrapes of all nodes.
@@ -22,9 +24,13 @@ const servedWithin = 90 * time.Second
 // RunTests is for TestMain: it builds the server with the race detector, starts
 // it in a cluster, runs the tests when all nodes and pods are served, and returns
 // the exit status. That is not 0 either if the server does not end well, or if it
-// has logged a data race or a panic. The log is printed then. Server and Log of
-// the options are set here.
+// has logged a data race or a panic. The log is printed then. Nor is it 0 if anything
+// leaks. Server and Log of the options are set here.
 func RunTests(o Options, run func(*Local) int) int {
+	return leaktest.Run(func() int { return runTestsUntilSignal(o, run) })
+}
+
+func runTestsUntilSignal(o Options, run func(*Local) int) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	code, err := runTests(ctx, o, run)

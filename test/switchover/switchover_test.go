@@ -28,6 +28,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/yaml"
 
+	"github.com/kubemeter/metrics-server/pkg/leaktest"
 	"github.com/kubemeter/metrics-server/test/cluster"
 	"github.com/kubemeter/metrics-server/test/localcluster"
 )
@@ -130,6 +131,7 @@ func TestRollingUpdate(t *testing.T) {
 // newSite returns a cluster for a number of replicas, in which none runs yet.
 func newSite(t *testing.T, replicas int) *site {
 	t.Helper()
+	leaktest.Check(t)
 	dir := t.TempDir()
 	binary, err := localcluster.BuildServer(t.Context(), dir)
 	if err != nil {

@@ -18,11 +18,15 @@ import (
 
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	certutil "k8s.io/client-go/util/cert"
 	logsapi "k8s.io/component-base/logs/api/v1"
 	"k8s.io/component-base/version"
+	"k8s.io/klog/v2"
 
+	"github.com/kubemeter/metrics-server/pkg/leaktest"
 	"github.com/kubemeter/metrics-server/pkg/server"
 	"github.com/kubemeter/metrics-server/pkg/servingcert"
 )
@@ -30,7 +34,10 @@ import (
 func TestMain(m *testing.M) {
 	// Every command that gets as far as to run applies the logging options.
 	logsapi.ReapplyHandling = logsapi.ReapplyHandlingIgnoreUnchanged
-	os.Exit(m.Run())
+	os.Exit(leaktest.Run(func() int {
+		defer klog.StopFlushDaemon() // the logging options start it
+		return m.Run()
+	}))
 }
 
 // testOptions has feature gates of its own.
@@ -64,10 +71,23 @@ func commandOf(o *options, err error, args ...string) result {
 	var stdout, stderr bytes.Buffer
 	r.code = execute(context.Background(), o, args, &stdout, &stderr, func(_ context.Context, c server.Config) error {
 		r.configs = append(r.configs, c)
+		end(c.APIServer.SecureServing)
 		return err
 	})
 	r.stdout, r.stderr = stdout.String(), stderr.String()
 	return r
+}
+
+// end has what was made to watch certificates begin and end, as a server does: the
+// queues of its work were made with it, and have goroutines.
+func end(serving *genericapiserver.SecureServingInfo) {
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	for _, content := range []any{serving.Cert, serving.ClientCA} {
+		if runner, ok := content.(dynamiccertificates.ControllerRunner); ok {
+			runner.Run(ended, 1)
+		}
+	}
 }
 
 // outside has the process be in no pod.

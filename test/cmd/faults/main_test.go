@@ -8,7 +8,11 @@ import (
 	"errors"
 	"slices"
 	"testing"
+
+	"github.com/kubemeter/metrics-server/pkg/leaktest"
 )
+
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 func TestWrongArguments(t *testing.T) {
 	for _, args := range [][]string{

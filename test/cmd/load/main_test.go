@@ -12,8 +12,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kubemeter/metrics-server/pkg/leaktest"
 	"github.com/kubemeter/metrics-server/test/load"
 )
+
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 func TestWrongArguments(t *testing.T) {
 	for _, args := range [][]string{
