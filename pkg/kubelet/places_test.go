@@ -86,7 +86,7 @@ func TestNoPlaceForALargeBody(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			k := newSlowKubelet(t, time.Hour, func(c *Config) {
 				change(c)
-				c.Timeout = 300 * time.Millisecond
+				c.Timeout = 2 * time.Second
 			})
 			held, err := k.dialer.steady.take(context.Background(), time.Now().Add(time.Hour), canceller(func() {}))
 			if err != nil {
