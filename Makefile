@@ -82,7 +82,7 @@ soak: build ## Run for an hour while nodes, pods and clients come and go (ARGS="
 
 .PHONY: fuzz
 fuzz: ## Fuzz decoders, encoders, selectors and pages, each for FUZZTIME.
-	for f in exposition/FuzzText exposition/FuzzDelimited exposition/FuzzSummary exposition/FuzzNumber inventory/FuzzDecodePod kubelet/FuzzResponse api/FuzzEncoding api/FuzzFieldSelector api/FuzzLabelSelector api/FuzzContinue api/FuzzPages servingcert/FuzzContent; do \
+	for f in exposition/FuzzText exposition/FuzzDelimited exposition/FuzzSummary exposition/FuzzNumber inventory/FuzzDecodePod inventory/FuzzReadList kubelet/FuzzResponse api/FuzzEncoding api/FuzzFieldSelector api/FuzzLabelSelector api/FuzzContinue api/FuzzPages servingcert/FuzzContent; do \
 		go test -run '^$$' -fuzz "^$${f#*/}$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./pkg/$${f%/*} || exit 1; done
 
 PLATFORMS ?= linux/amd64 linux/arm64 linux/arm/v7 linux/ppc64le linux/s390x

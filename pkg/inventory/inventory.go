@@ -67,9 +67,20 @@ func New(client kubernetes.Interface, podClient rest.Interface, selector labels.
 			return nodeClient.Watch(ctx, selectNodes(o))
 		},
 	})
-	running := fields.OneTermEqualSelector("status.phase", string(corev1.PodRunning))
-	inv.podReflector = newReflector("pods", podClient, &pod{}, inv.pods,
-		*cache.NewListWatchFromClient(podClient, "pods", metav1.NamespaceAll, running))
+	running := fields.OneTermEqualSelector("status.phase", string(corev1.PodRunning)).String()
+	runningPods := func(o metav1.ListOptions) *rest.Request {
+		o.FieldSelector = running
+		return podClient.Get().Resource("pods").VersionedParams(&o, metav1.ParameterCodec)
+	}
+	inv.podReflector = newReflector("pods", podClient, &pod{}, inv.pods, cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			return listPods(ctx, runningPods(o))
+		},
+		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			o.Watch = true
+			return runningPods(o).Watch(ctx)
+		},
+	})
 	return inv
 }
 

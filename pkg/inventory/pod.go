@@ -25,13 +25,6 @@ type pod struct {
 	node              string
 }
 
-// podList is a v1 PodList.
-type podList struct {
-	metav1.TypeMeta
-	metav1.ListMeta
-	Items []pod
-}
-
 // Field numbers of the messages of k8s.io/api/core/v1 and of
 // k8s.io/apimachinery/pkg/apis/meta/v1 (generated.proto).
 const (
@@ -41,7 +34,6 @@ const (
 	metaUIDField, metaResourceVersionField = 5, 6
 	metaLabelsField, metaAnnotationsField  = 11, 12
 	entryKeyField, entryValueField         = 1, 2
-	listMetadataField, listItemsField      = 1, 2
 )
 
 // Unmarshal implements what a protobuf serializer asks for. The bytes are not kept.
@@ -104,20 +96,6 @@ func addEntry(m map[string]string, b []byte) (map[string]string, error) {
 	return m, err
 }
 
-// Unmarshal is as that of pods.
-func (l *podList) Unmarshal(b []byte) error {
-	return fieldsOf(b, func(number protowire.Number, value []byte) error {
-		switch number {
-		case listMetadataField:
-			return l.ListMeta.Unmarshal(value)
-		case listItemsField:
-			l.Items = append(l.Items, pod{})
-			return l.Items[len(l.Items)-1].Unmarshal(value)
-		}
-		return nil
-	})
-}
-
 // fieldsOf calls f with each field of a message that is a string or a message, as
 // all are that are used.
 func fieldsOf(b []byte, f func(number protowire.Number, value []byte) error) error {
@@ -149,21 +127,9 @@ func fieldsOf(b []byte, f func(number protowire.Number, value []byte) error) err
 // Reset is called before Unmarshal.
 func (p *pod) Reset() { *p = pod{} }
 
-// Reset is called before Unmarshal.
-func (l *podList) Reset() { *l = podList{} }
-
 // DeepCopyObject implements runtime.Object.
 func (p *pod) DeepCopyObject() runtime.Object {
 	return &pod{p.TypeMeta, *p.ObjectMeta.DeepCopy(), p.node}
-}
-
-// DeepCopyObject implements runtime.Object.
-func (l *podList) DeepCopyObject() runtime.Object {
-	other := &podList{l.TypeMeta, *l.ListMeta.DeepCopy(), make([]pod, len(l.Items))}
-	for i := range l.Items {
-		other.Items[i] = *l.Items[i].DeepCopyObject().(*pod)
-	}
-	return other
 }
 
 // NewPodClient returns a client of the API server that decodes pods so. It takes
@@ -171,7 +137,6 @@ func (l *podList) DeepCopyObject() runtime.Object {
 func NewPodClient(config *rest.Config) (rest.Interface, error) {
 	scheme := runtime.NewScheme()
 	scheme.AddKnownTypeWithName(corev1.SchemeGroupVersion.WithKind("Pod"), &pod{})
-	scheme.AddKnownTypeWithName(corev1.SchemeGroupVersion.WithKind("PodList"), &podList{})
 	metav1.AddToGroupVersion(scheme, corev1.SchemeGroupVersion)
 	c := rest.CopyConfig(config)
 	c.APIPath, c.GroupVersion = "/api", &corev1.SchemeGroupVersion

@@ -4,25 +4,13 @@
 package inventory
 
 import (
-	"context"
-	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/rest"
-
-	"github.com/kubemeter/metrics-server/pkg/store"
 )
 
 // whole is a pod about as large as they are in clusters.
@@ -103,7 +91,6 @@ func TestDecodePod(t *testing.T) {
 func FuzzDecodePod(f *testing.F) {
 	f.Add(marshal(f, whole()))
 	f.Add(marshal(f, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{metav1.InitialEventsAnnotationKey: "true"}}}))
-	f.Add(marshal(f, &corev1.PodList{ListMeta: metav1.ListMeta{ResourceVersion: "7"}, Items: []corev1.Pod{*whole(), {}}}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		got, want := &pod{}, &corev1.Pod{}
 		err := got.Unmarshal(b)
@@ -115,78 +102,7 @@ func FuzzDecodePod(f *testing.F) {
 				t.Fatalf("\n got %+v\nwant %+v", got, want)
 			}
 		}
-		list, wantList := &podList{}, &corev1.PodList{}
-		err = list.Unmarshal(b)
-		if wantList.Unmarshal(b) == nil && (err != nil || len(list.Items) != len(wantList.Items) || list.ListMeta.String() != wantList.ListMeta.String()) {
-			t.Fatalf("%v\n got %+v\nwant %+v", err, list, wantList)
-		}
 	})
-}
-
-// pages answers with lists and events in protobuf, made by the library.
-func pages(t *testing.T) *httptest.Server {
-	serializer := protobuf.NewSerializer(scheme.Scheme, scheme.Scheme)
-	write := func(w http.ResponseWriter, o runtime.Object) {
-		w.Header().Set("Content-Type", runtime.ContentTypeProtobuf)
-		if err := serializer.Encode(o, w); err != nil {
-			t.Error(err)
-		}
-	}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if accept := r.Header.Get("Accept"); accept != runtime.ContentTypeProtobuf {
-			t.Errorf("Accept: %s", accept)
-		}
-		query := r.URL.Query()
-		if r.URL.Path != "/api/v1/pods" || query.Get("fieldSelector") != "status.phase=Running" {
-			t.Errorf("GET %s", r.URL)
-		}
-		switch {
-		case query.Has("sendInitialEvents"):
-			w.WriteHeader(http.StatusUnprocessableEntity)
-			write(w, &metav1.Status{
-				TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"},
-				Status:   metav1.StatusFailure, Code: http.StatusUnprocessableEntity, Reason: metav1.StatusReasonInvalid,
-			})
-		case query.Has("watch"):
-			<-r.Context().Done()
-		default:
-			list := &corev1.PodList{
-				TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PodList"},
-				ListMeta: metav1.ListMeta{ResourceVersion: "7"}, Items: []corev1.Pod{*whole()},
-			}
-			write(w, list)
-		}
-	}))
-	t.Cleanup(server.Close)
-	return server
-}
-
-// An API server that does not stream lists is listed from.
-func TestPodClientLists(t *testing.T) {
-	server := pages(t)
-	config := &rest.Config{Host: server.URL}
-	client, err := NewPodClient(config)
-	must(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	r := &listed{end: cancel}
-	inv := New(kubernetes.NewForConfigOrDie(config), client, labels.Everything(), r, r)
-	inv.podReflector.RunWithContext(ctx)
-	p := whole()
-	r.want(t, fmt.Sprint("sync ", []store.PodMetadata{
-		{Namespace: p.Namespace, Name: p.Name, UID: string(p.UID), Node: p.Spec.NodeName, Labels: p.Labels},
-	}))
-}
-
-// listed ends with the first list.
-type listed struct {
-	recorder
-	end func()
-}
-
-func (l *listed) SyncPods(pods []store.PodMetadata) {
-	l.recorder.SyncPods(pods)
-	l.end()
 }
 
 // BenchmarkDecodePod compares with the library.
