@@ -9,7 +9,8 @@ GOTOOLCHAIN=go$(sed -n 's/^ARG GO_VERSION=//p' Dockerfile)
 export GOTOOLCHAIN
 
 go mod verify
-modules=$(go list -deps -f '{{with .Module}}{{if not .Main}}{{.Path}}{{end}}{{end}}' ./cmd/metrics-server | sort -u)
+modules=$(go list -deps -f '{{with .Module}}{{if not .Main}}{{.Path}}{{end}}{{end}}' ./cmd/metrics-server)
+modules=$(echo "$modules" | sort -u)
 # shellcheck disable=SC2086 # one argument a module
 retracted=$(go list -m -u -retracted -f '{{with .Retracted}}{{$.Path}}@{{$.Version}} is retracted: {{.}}{{end}}' $modules)
 [ -z "$retracted" ] || { echo "$retracted; require another version in go.mod" >&2; exit 1; }

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -90,8 +91,8 @@ func (l *podList) read(r *bufio.Reader) error {
 }
 
 // readRaw reads the list itself.
-func (l *podList) readRaw(r *bufio.Reader, size uint64) error {
-	raw := &io.LimitedReader{R: r, N: int64(size)}
+func (l *podList) readRaw(r *bufio.Reader, size int64) error {
+	raw := &io.LimitedReader{R: r, N: size}
 	in := bufio.NewReader(raw)
 	var buffer []byte
 	for {
@@ -107,8 +108,8 @@ func (l *podList) readRaw(r *bufio.Reader, size uint64) error {
 			}
 			continue
 		case size > maxPodBytes:
-			return fmt.Errorf("a pod has %d bytes", size)
-		case uint64(cap(buffer)) < size:
+			return fmt.Errorf("an object in it has %d bytes", size)
+		case int64(cap(buffer)) < size:
 			buffer = make([]byte, size)
 		}
 		buffer = buffer[:size]
@@ -127,23 +128,42 @@ func (l *podList) readRaw(r *bufio.Reader, size uint64) error {
 	}
 }
 
-// readField reads up to the value of a field that is a message or a string. The error
-// is io.EOF where there is no other field.
-func readField(r *bufio.Reader) (number protowire.Number, size uint64, err error) {
-	tag, err := binary.ReadUvarint(r)
-	if err != nil {
-		return 0, 0, err
+// readField reads up to the value of the next field that is a message or a string, as
+// all are so far. The error is io.EOF where there is no other field.
+func readField(r *bufio.Reader) (number protowire.Number, size int64, err error) {
+	for {
+		tag, err := binary.ReadUvarint(r)
+		if err != nil {
+			return 0, 0, err
+		}
+		number, kind := protowire.DecodeTag(tag)
+		if number < protowire.MinValidNumber {
+			return 0, 0, fmt.Errorf("the tag of a field is %d", tag)
+		}
+		switch kind {
+		case protowire.BytesType:
+			size, err := binary.ReadUvarint(r)
+			if err == nil && size > math.MaxInt64 {
+				err = fmt.Errorf("field %d has %d bytes", number, size)
+			}
+			return number, int64(size), noEnd(err)
+		case protowire.VarintType:
+			_, err = binary.ReadUvarint(r)
+		case protowire.Fixed32Type:
+			err = skip(r, 4)
+		case protowire.Fixed64Type:
+			err = skip(r, 8)
+		default:
+			err = fmt.Errorf("field %d is of the unknown type %d", number, kind)
+		}
+		if err != nil {
+			return 0, 0, noEnd(err)
+		}
 	}
-	number, kind := protowire.DecodeTag(tag)
-	if number < protowire.MinValidNumber || kind != protowire.BytesType {
-		return 0, 0, fmt.Errorf("the tag of a field is %d", tag)
-	}
-	size, err = binary.ReadUvarint(r)
-	return number, size, noEnd(err)
 }
 
-func skip(r *bufio.Reader, size uint64) error {
-	_, err := io.CopyN(io.Discard, r, int64(size))
+func skip(r *bufio.Reader, size int64) error {
+	_, err := io.CopyN(io.Discard, r, size)
 	return noEnd(err)
 }
 

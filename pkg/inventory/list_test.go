@@ -11,10 +11,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protowire"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -68,6 +70,28 @@ func TestReadList(t *testing.T) {
 	for n := range len(b) - 4 { // but for what comes after the list: two empty fields
 		if _, err := read(b[:n]); err == nil {
 			t.Fatalf("%d bytes of %d are taken", n, len(b))
+		}
+	}
+}
+
+// Fields that are not known yet are left out, whatever their type, and sizes that
+// cannot be are refused.
+func TestReadListOfOthers(t *testing.T) {
+	unknown := protowire.AppendTag(nil, 9, protowire.VarintType)
+	unknown = protowire.AppendVarint(unknown, 1<<40)
+	unknown = protowire.AppendFixed32(protowire.AppendTag(unknown, 10, protowire.Fixed32Type), 1)
+	unknown = protowire.AppendFixed64(protowire.AppendTag(unknown, 11, protowire.Fixed64Type), 1)
+	unknown = protowire.AppendString(protowire.AppendTag(unknown, 12, protowire.BytesType), "x")
+	item := protowire.AppendBytes(protowire.AppendTag(nil, listItemsField, protowire.BytesType), marshal(t, whole()))
+	raw := slices.Concat(unknown, item, unknown)
+	b := slices.Concat([]byte(protobufPrefix), unknown, protowire.AppendBytes(protowire.AppendTag(nil, unknownRawField, protowire.BytesType), raw), unknown)
+	if l, err := read(b); err != nil || len(l.Items) != 1 || l.Items[0].node != whole().Spec.NodeName {
+		t.Errorf("%+v %v", l, err)
+	}
+	for _, number := range []protowire.Number{3, unknownRawField} {
+		b := protowire.AppendVarint(protowire.AppendTag([]byte(protobufPrefix), number, protowire.BytesType), 1<<63)
+		if l, err := read(append(b, "abc"...)); err == nil {
+			t.Errorf("field %d of 2^63 bytes is taken: %+v", number, l)
 		}
 	}
 }

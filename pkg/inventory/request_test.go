@@ -57,6 +57,9 @@ func TestRequests(t *testing.T) {
 		if q.Get("sendInitialEvents") != "true" || q.Get(want.parameter) != want.value {
 			t.Errorf("%s: the query is %v", path, q)
 		}
+		if agent := r.UserAgent(); agent != rest.DefaultKubernetesUserAgent() {
+			t.Errorf("%s: asked by %q", path, agent)
+		}
 		if accept := r.Header.Get("Accept"); !strings.HasPrefix(accept, want.accept) {
 			t.Errorf("%s: accepted is %q, want %q first", path, accept, want.accept)
 		}

@@ -19,9 +19,8 @@ const (
 	// quiet is the least time from one line to the next about a trouble of a node, but
 	// for the line that it has ended.
 	quiet = 5 * time.Minute
-	// maxLines is how many lines begin or change a trouble in a minute. What is over is
-	// in the minute's summary. Lines that one has ended are as few, as each is of a
-	// trouble that was logged.
+	// maxLines is how many lines begin or change a trouble in a minute, and how many end
+	// one. What is over is in the minute's summary.
 	maxLines = 20
 	// newNode is how long a node that has come while we run may fail without a line: it
 	// may be there before its kubelet has its certificate, or its network.
@@ -46,21 +45,25 @@ func (t *trouble) goesOn(now time.Time) {
 }
 
 // refusal is what was left out of an answer. The zero refusal is nothing.
-type refusal struct{ reason, example string }
+type refusal struct {
+	reason  exposition.Rejection
+	example string
+}
 
 func refusalOf(samples *exposition.Samples) refusal {
 	reason, which, ok := samples.FirstRejected()
 	if !ok {
 		return refusal{}
 	}
-	return refusal{reason.String(), which}
+	return refusal{reason, which}
 }
 
 // journal logs when the troubles of nodes begin, change and end. However many nodes
 // have some, and however often they change, its lines are few. Guarded by Pool.mu.
 type journal struct {
 	minute time.Time // when it ends
-	lines  int       // of this minute
+	lines  int       // of this minute that begin or change a trouble
+	ends   int       // of this minute that end one
 	left   int       // lines left out of this minute
 }
 
@@ -71,7 +74,7 @@ func (j *journal) failed(t *target, err error, now time.Time) {
 	if t.failing.scrapes < lastingFailures || now.Before(t.newUntil) {
 		return
 	}
-	if reason := reasonOf(err); j.tells(&t.failing, reason, now) {
+	if reason := reasonOf(err); j.logs(&t.failing, reason, now) {
 		klog.ErrorS(err, "Scraping a node fails", "node", klog.KRef("", t.name), "reason", reason,
 			"failures", t.failing.scrapes, "failingFor", now.Sub(t.failing.since).Round(time.Second))
 	}
@@ -79,26 +82,31 @@ func (j *journal) failed(t *target, err error, now time.Time) {
 
 // answered takes in a scrape that has not failed.
 func (j *journal) answered(t *target, refused refusal, now time.Time) {
-	if failing := j.end(&t.failing); failing.logged {
+	if failing, log := j.end(&t.failing); log {
 		klog.InfoS("Scraping a node works again", "node", klog.KRef("", t.name),
 			"failures", failing.scrapes, "failedFor", now.Sub(failing.since).Round(time.Second))
 	}
 	if refused == (refusal{}) {
-		if refusing := j.end(&t.refusing); refusing.logged {
+		if refusing, log := j.end(&t.refusing); log {
 			klog.InfoS("A node's answers are sound again", "node", klog.KRef("", t.name),
 				"answers", refusing.scrapes, "refusedFor", now.Sub(refusing.since).Round(time.Second))
 		}
 		return
 	}
 	t.refusing.goesOn(now)
-	if j.tells(&t.refusing, refused.reason, now) {
-		klog.ErrorS(nil, "A node's answers hold what cannot be true, which is left out: look at its kubelet and container runtime, and update or restart them",
-			"node", klog.KRef("", t.name), "reason", refused.reason, "example", refused.example)
+	if t.refusing.scrapes < lastingFailures || now.Before(t.newUntil) || !j.logs(&t.refusing, refused.reason.String(), now) {
+		return
 	}
+	message := "A node's answers hold what cannot be true, which is left out: look at its kubelet and container runtime, and update or restart them"
+	switch refused.reason {
+	case exposition.RejectedOtherNode, exposition.RejectedNotListed:
+		message = "A node reports pods that do not run there according to the API server, and that are left out: look for pods on it that were deleted by force"
+	}
+	klog.ErrorS(nil, message, "node", klog.KRef("", t.name), "reason", refused.reason, "example", refused.example)
 }
 
-// tells tells whether a trouble is to be logged for a reason.
-func (j *journal) tells(t *trouble, reason string, now time.Time) bool {
+// logs tells whether a trouble is to be logged for a reason.
+func (j *journal) logs(t *trouble, reason string, now time.Time) bool {
 	if reason == t.reason || !t.told.IsZero() && now.Sub(t.told) < quiet {
 		return false
 	}
@@ -112,14 +120,19 @@ func (j *journal) tells(t *trouble, reason string, now time.Time) bool {
 	return true
 }
 
-// end ends a trouble, and returns what it was.
-func (j *journal) end(t *trouble) trouble {
-	ended := *t
+// end ends a trouble. It returns what it was, and whether to log that.
+func (j *journal) end(t *trouble) (ended trouble, log bool) {
+	ended = *t
 	*t = trouble{told: ended.told}
-	if ended.reason != "" && !ended.logged {
+	switch {
+	case ended.reason == "": // there was none, or a passing one
+	case ended.logged && j.ends < maxLines:
+		j.ends++
+		log = true
+	default:
 		j.left++
 	}
-	return ended
+	return ended, log
 }
 
 // summarize logs how nodes are, if a minute has ended in which lines were left out.
@@ -134,10 +147,10 @@ func (j *journal) summarize(targets map[string]*target, now time.Time) {
 	}
 	failing, refusing, reasons := 0, 0, map[string]int{}
 	for _, t := range targets {
-		if t.failing.scrapes > 0 {
+		if t.failing.scrapes >= lastingFailures {
 			failing++
 		}
-		if t.refusing.scrapes > 0 {
+		if t.refusing.scrapes >= lastingFailures {
 			refusing++
 		}
 		for _, reason := range []string{t.failing.reason, t.refusing.reason} {

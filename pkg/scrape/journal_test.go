@@ -94,7 +94,7 @@ func TestNodeThatChangesAllTheTimeHasFewLines(t *testing.T) {
 	}{
 		{"reasons", []func(context.Context) (string, error){fails("timeout"), fails("forbidden"), fails("body")}, hour},
 		{"flapping", []func(context.Context) (string, error){fails("timeout"), fails("timeout"), answers(answer)}, hour},
-		{"refused", []func(context.Context) (string, error){answers(answer + "node_swap_usage_bytes NaN\n"), answers(answer)}, hour},
+		{"refused", []func(context.Context) (string, error){answers(answer + "node_swap_usage_bytes NaN\n"), answers(answer + "node_swap_usage_bytes NaN\n"), answers(answer)}, hour},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			begins, ends := 0, 0
@@ -155,6 +155,33 @@ func TestOutageHasFewLines(t *testing.T) {
 	wantLines(t, lines, want...)
 }
 
+// Those that begin to fail little by little may all recover at once.
+func TestRecoveryHasFewLines(t *testing.T) {
+	const perMinute, minutes = maxLines - 5, 4
+	lines := logOf(t, perMinute*minutes, func(_ *testing.T, f *fixture) {
+		time.Sleep(10 * resolution)
+		for i := range perMinute * minutes {
+			f.behave(nodeName(i), fails("timeout"))
+			if (i+1)%perMinute == 0 {
+				time.Sleep(2 * time.Minute)
+			}
+		}
+		for i := range perMinute * minutes {
+			f.behave(nodeName(i), nil)
+		}
+		time.Sleep(time.Hour)
+	})
+	var want [][]string
+	for range perMinute * minutes {
+		want = append(want, []string{"Scraping a node fails"})
+	}
+	for range maxLines {
+		want = append(want, []string{"works again"})
+	}
+	want = append(want, []string{fmt.Sprintf("leftOut=%d", perMinute*minutes-maxLines)})
+	wantLines(t, lines, want...)
+}
+
 // What has just come may not be ready, and what is about to go may be down already.
 func TestNodesThatComeAndGoAreNotLogged(t *testing.T) {
 	lines := logOf(t, 5, func(t *testing.T, f *fixture) {
@@ -181,8 +208,7 @@ func TestNodesThatComeAndGoAreNotLogged(t *testing.T) {
 
 func TestNewNodeThatKeepsFailingIsLogged(t *testing.T) {
 	lines := logOf(t, 5, func(t *testing.T, f *fixture) {
-		time.Sleep(2 * resolution)
-		f.wantWarm(t, "")
+		time.Sleep(2 * resolution) // nobody asks whether the pool is warm
 		f.behave("new", fails("connection_refused"))
 		f.SetNode(kubelet.Node{Name: "new"})
 		time.Sleep(newNode + resolution)

@@ -75,7 +75,7 @@ func NewMetrics(register func(metrics.Registerable) error, resolution time.Durat
 		}, []string{"reason"}),
 		rejected: metrics.NewCounterVec(&metrics.CounterOpts{
 			Name: "metrics_server_scrape_rejected_samples_total",
-			Help: "Number of samples left out of answers that were decoded, by what was wrong with them",
+			Help: "Number of samples, or of pods, left out of answers that were decoded, by what was wrong with them",
 		}, []string{"reason"}),
 		received: metrics.NewCounter(&metrics.CounterOpts{
 			Name: "metrics_server_scrape_received_bytes_total",

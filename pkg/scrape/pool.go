@@ -33,8 +33,8 @@ type Fetcher interface {
 	Fetch(ctx context.Context, e *kubelet.Endpoint) (kubelet.Answer, error)
 }
 
-// Sink takes what was scraped. The samples are its to read until it returns;
-// errors name the node.
+// Sink takes what was scraped. The samples are its to read until it returns, and it
+// may reject some of them; errors name the node.
 type Sink interface {
 	// Put tells whether something of the node lacks a second point, so that another
 	// scrape would let more be served.
@@ -79,7 +79,7 @@ type Pool struct {
 	healthy lane
 	failing lane // the slow, too
 	starts  starts
-	warm    bool // Warm has returned no error
+	warm    bool // Warm returns no error any more
 	idle    []chan<- scrape
 	looks   time.Time // when it is looked next at what is due
 	round   round
@@ -116,7 +116,7 @@ func (p *Pool) SetNode(n kubelet.Node) {
 	}
 	if !ok {
 		t = newTarget(p.ctx, n.Name, p.Resolution)
-		if p.warm {
+		if p.isWarm() == nil && p.warm {
 			t.newUntil = p.Clock.Now().Add(newNode)
 		}
 		p.targets[n.Name] = t

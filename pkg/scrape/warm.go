@@ -18,6 +18,11 @@ const warmPercent = 95
 func (p *Pool) Warm() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.isWarm()
+}
+
+// isWarm is Warm with the lock held.
+func (p *Pool) isWarm() error {
 	if p.warm {
 		return nil
 	}

@@ -41,9 +41,9 @@ type node struct {
 }
 
 // maxStrangers is how many pods of a node's answer are kept that do not run there
-// according to the API server: it may say so a moment later. A kubelet is built for
-// 110 pods, and seldom runs more than 500.
-const maxStrangers = 512
+// according to the API server: it may say so a moment later, and says nothing yet when
+// we have just started. Few kubelets run more than 500.
+const maxStrangers = 1024
 
 // putPods takes in the containers of a node's newest answer, by merging them
 // with the reports that stand. It tells whether one lacks a second point. The
@@ -67,30 +67,22 @@ func (s *Store) putPods(n *node, samples *exposition.Samples, e epoch) (lacking 
 		var r *report
 		if len(old) > 0 && old[0].pod.compareSample(first) == 0 {
 			r, old = old[0], old[1:]
-		} else if r = s.addReport(n, Key{string(first.Namespace), string(first.Pod)}, strangers < maxStrangers); r == nil {
-			samples.Reject(exposition.RejectedNotListed, 0, first, 0)
-			continue
 		}
-		sh := r.pod.shard
-		sh.mu.Lock()
-		before := r.pod.before()
-		lacks := r.update(samples, of, e)
-		s.publishPod(r.pod, before, e)
-		own := r.pod.isOn(n)
-		elsewhere := r.pod.listed && !own
-		sh.mu.Unlock()
-		lacking = lacking || lacks && !elsewhere
-		if elsewhere {
+		r, is := s.putPod(n, r, samples, of, strangers < maxStrangers, e)
+		switch {
+		case is.elsewhere:
 			samples.Reject(exposition.RejectedOtherNode, 0, first, 0)
+		case r == nil:
+			samples.Reject(exposition.RejectedNotListed, 0, first, 0)
+		case is.lacking:
+			lacking = true
 		}
-		if !own {
-			if strangers++; strangers > maxStrangers {
-				s.removeReport(r, e)
-				samples.Reject(exposition.RejectedNotListed, 0, first, 0)
-				continue
-			}
+		if !is.own {
+			strangers++
 		}
-		reports = append(reports, r)
+		if r != nil {
+			reports = append(reports, r)
+		}
 	}
 	for _, r := range old {
 		s.removeReport(r, e)
@@ -140,27 +132,57 @@ func (p *pod) compareSample(c *exposition.Container) int {
 	return strings.Compare(p.name, string(c.Pod))
 }
 
-// addReport links a node to a pod that it did not report before. It returns nil if
-// the pod does not run there and strangers are not taken.
-func (s *Store) addReport(n *node, k Key, strangers bool) *report {
-	if !strangers && !s.runsOn(k, n) {
-		return nil
+// standing is what a node's answer about a pod is worth.
+type standing struct {
+	own       bool // the pod runs on the node
+	elsewhere bool // it runs on another one
+	lacking   bool // a container of it has one point so far
+}
+
+// putPod takes in what a node says of a pod, in the report that it has of it, nil for
+// none so far. It returns the report, nil if there is none now: one of a pod that does
+// not run there is kept only if strangers are.
+func (s *Store) putPod(n *node, r *report, samples *exposition.Samples, of []int32, strangers bool, e epoch) (*report, standing) {
+	if r == nil {
+		first := &samples.Containers[of[0]]
+		k := Key{string(first.Namespace), string(first.Pod)}
+		if is := s.standing(k, n); !is.own && !strangers {
+			return nil, is
+		}
+		r = s.addReport(n, k)
 	}
+	p := r.pod
+	p.shard.mu.Lock()
+	before := p.before()
+	is := p.standing(n)
+	is.lacking = r.update(samples, of, e)
+	s.publishPod(p, before, e)
+	p.shard.mu.Unlock()
+	if !is.own && !strangers {
+		s.removeReport(r, e)
+		return nil, is
+	}
+	return r, is
+}
+
+// standing is that of a pod which the node has no report of.
+func (s *Store) standing(k Key, n *node) standing {
+	p := s.catalog.find(k)
+	if p == nil {
+		return standing{}
+	}
+	p.shard.mu.RLock()
+	defer p.shard.mu.RUnlock()
+	return p.standing(n)
+}
+
+// addReport links a node to a pod that it did not report before.
+func (s *Store) addReport(n *node, k Key) *report {
 	p := s.lock(k)
 	defer p.shard.mu.Unlock()
 	r := &report{pod: p, node: n, next: p.reports}
 	p.reports = r
 	return r
-}
-
-func (s *Store) runsOn(k Key, n *node) bool {
-	p := s.catalog.find(k)
-	if p == nil {
-		return false
-	}
-	p.shard.mu.RLock()
-	defer p.shard.mu.RUnlock()
-	return p.isOn(n)
 }
 
 // removeReport unlinks a node from a pod that it reports no longer.

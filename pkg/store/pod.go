@@ -54,12 +54,14 @@ func (p *pod) namespace() string { return p.ns.Value() }
 
 func (p *pod) key() Key { return Key{p.namespace(), p.name} }
 
-// forget drops the points of the node where it runs, but not that it reports it:
-// the next pod of this name is another one. Those that another node reports are of
-// that one already, if of any. The pod is listed.
-func (p *pod) forget() {
-	if r := p.current(); r != nil {
-		r.containers = nil
+// forget drops all points, but not the nodes that report them: the next pod of this
+// name is another one. Where it runs on another node than this one, that has spoken of
+// it already if of any, and keeps its points.
+func (p *pod) forget(next unique.Handle[string]) {
+	for r := p.reports; r != nil; r = r.next {
+		if next == p.runsOn || next == (unique.Handle[string]{}) || r.node.name != next.Value() {
+			r.containers = nil
+		}
 	}
 }
 
@@ -86,6 +88,12 @@ func (p *pod) current() *report {
 
 // isOn tells whether the API server says that the pod runs on the node.
 func (p *pod) isOn(n *node) bool { return p.listed && p.runsOn.Value() == n.name }
+
+// standing is what the node may say of the pod. The shard's lock is held.
+func (p *pod) standing(n *node) standing {
+	own := p.isOn(n)
+	return standing{own: own, elsewhere: p.listed && !own}
+}
 
 // update takes in a node's answer: samples are those of this pod, ordered by
 // container name, as order's indices into all there are. It tells whether one lacks

@@ -199,6 +199,25 @@ func TestRule5RestartDropsOlderPoints(t *testing.T) {
 	})
 }
 
+func TestRule6NotServedFromTheStartIfTooFast(t *testing.T) {
+	for _, tt := range []struct {
+		cores float64
+		ok    bool
+	}{{exposition.MaxCores, true}, {exposition.MaxCores + 1, false}} {
+		f := newFixture(t)
+		f.scrape("n1", 0)
+		got := f.rejections("n1", 15, started(sample("a", 15, 13*tt.cores, 1), 2))
+		if !tt.ok {
+			f.wantWithheld(NoWindow)
+			if got[exposition.RejectedRate] != 1 {
+				t.Errorf("rejected %v", got)
+			}
+			continue
+		}
+		f.wantServed(15, 13, served("a", uint64(1000*tt.cores), 1))
+	}
+}
+
 // No machine has so many CPUs: nothing is known of what there was before.
 func TestRule5CounterThatRisesTooFastDropsOlderPoints(t *testing.T) {
 	const most = exposition.MaxCores * 15.0
@@ -437,13 +456,17 @@ func TestRule11OnlyTheNodeWhereAPodRunsSpeaksForIt(t *testing.T) {
 	f.RemoveNode("n1")
 	f.wantServed(35, 15, served("a", 100000, 2))
 
-	// The same in two steps.
+	// n1 still runs the first pod of that name, which was deleted by force: what it
+	// says of that is not of the third.
 	f.SetNode("n1", nil)
 	f.scrape("n1", 37, sample("a", 37, 1, 1))
-	f.RemovePod("ns", "p")
 	f.scrape("n1", 47, sample("a", 47, 2, 1))
+	f.RemovePod("ns", "p")
 	f.SetPod(PodMetadata{Namespace: "ns", Name: "p", UID: "3", Node: "n1"})
-	f.wantServed(47, 10, served("a", 100, 1))
+	f.wantWithheld(NotScraped)
+	f.scrape("n1", 57, sample("a", 57, 1, 1))
+	f.scrape("n1", 67, sample("a", 67, 2, 1))
+	f.wantServed(67, 10, served("a", 100, 1))
 
 	// A node that is not known says nothing.
 	f.SetPod(PodMetadata{Namespace: "ns", Name: "p", UID: "4", Node: "n3"})
@@ -465,6 +488,24 @@ func TestRule11WhatIsRefusedIsCounted(t *testing.T) {
 		t.Errorf("rejected %v", got)
 	}
 	if got := f.rejections("n1", 0, sample("a", 0, 1, 1)); got != [exposition.NumRejections]int{} {
+		t.Errorf("rejected %v", got)
+	}
+
+	// One reason for each, however many there are.
+	const many = 2 * maxStrangers
+	var claimed []exposition.Container
+	for i := range many {
+		name := fmt.Sprintf("p%04d", i)
+		f.SetPod(PodMetadata{Namespace: "ns", Name: name, UID: name, Node: "n1"})
+		claimed = append(claimed, ofPod(sample("a", 0, 1, 1), name))
+	}
+	for range 2 {
+		if got := f.rejections("n2", 0, claimed...); got[exposition.RejectedOtherNode] != many || got[exposition.RejectedNotListed] != 0 {
+			t.Errorf("rejected %v", got)
+		}
+	}
+	f.SyncPods(nil)
+	if got := f.rejections("n2", 0, claimed...); got[exposition.RejectedOtherNode] != 0 || got[exposition.RejectedNotListed] != many-maxStrangers {
 		t.Errorf("rejected %v", got)
 	}
 }

@@ -229,7 +229,7 @@ func (s *Store) setPod(m PodMetadata, sync uint32) {
 	e := s.epoch()
 	if p.listed && p.uid != uid {
 		before := p.before()
-		p.forget()
+		p.forget(on)
 		s.publishPod(p, before, e)
 	}
 	p.synced = sync
@@ -264,8 +264,9 @@ func (s *Store) unlist(p *pod) {
 		return
 	}
 	before, old := p.before(), p.labels
-	p.forget()
-	p.listed, p.labels, p.runsOn = false, nil, unique.Handle[string]{}
+	nowhere := unique.Handle[string]{}
+	p.forget(nowhere)
+	p.listed, p.labels, p.runsOn = false, nil, nowhere
 	s.publishPod(p, before, s.epoch())
 	s.catalog.unlist(p, old)
 	s.labels.release(old)

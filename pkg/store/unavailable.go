@@ -61,8 +61,14 @@ func (p *pod) withholding(e epoch) withholding {
 	w.node = r.node
 	for i := range r.containers {
 		c := &r.containers[i]
-		if c.state != notRunning && c.withheld(e) == reason {
+		if c.state == notRunning {
+			continue
+		}
+		found := c.withheld(e) == reason
+		if found || w.container == "" { // none may be found for Stale: see withheldNow
 			w.container, w.last = c.name.Value(), c.last.time
+		}
+		if found {
 			break
 		}
 	}
@@ -76,7 +82,7 @@ func (s *Store) explainPod(w withholding, e epoch) string {
 		return "no such pod is running"
 	case w.reason == NoneRunning:
 		return fmt.Sprintf("none of its containers on node %q is running", w.node.name)
-	case w.node == nil || w.container == "":
+	case w.reason == NotScraped:
 		n := s.node(w.runsOn)
 		if n == nil {
 			return fmt.Sprintf("it runs on node %q, which is not scraped: it is gone, or the server's --node-selector leaves it out", w.runsOn)

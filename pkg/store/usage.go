@@ -89,15 +89,18 @@ func (u *usage) add(s *exposition.Usage, e epoch) (tooFast bool) {
 	if s.Has&exposition.HasStart != 0 && s.Start > u.last.time || s.CPU < u.last.cpu {
 		*u = usage{} // restarted: its points never mix with those before
 	}
-	if u.last.time != 0 && float64(s.CPU-u.last.cpu) > exposition.MaxCores*float64(s.Time-u.last.time) {
+	next := point{time: s.Time, cpu: s.CPU}
+	if u.last.time != 0 && isTooFast(u.last, next) {
 		*u, tooFast = usage{}, true
 	}
-
-	next := point{time: s.Time, cpu: s.CPU}
 	switch tooClose := next.time-u.last.time < int64(minWindow); {
 	case u.last.time == 0:
-		if startedSince(s, e.prevScrape) {
-			u.prev = point{time: s.Start}
+		if start := (point{time: s.Start}); startedSince(s, e.prevScrape) {
+			if isTooFast(start, next) {
+				tooFast = true
+			} else {
+				u.prev = start
+			}
 		}
 	case tooClose && u.prev.time == 0:
 		return tooFast // the older point is the better base
@@ -107,6 +110,11 @@ func (u *usage) add(s *exposition.Usage, e epoch) (tooFast bool) {
 	u.last, u.memory = next, s.Memory
 	u.swap, u.hasSwap = s.Swap, s.Has&exposition.HasSwap != 0
 	return tooFast
+}
+
+// isTooFast tells whether no machine could raise a counter so.
+func isTooFast(from, to point) bool {
+	return float64(to.cpu-from.cpu) > exposition.MaxCores*float64(to.time-from.time)
 }
 
 // startedSince tells whether a container with a single point may be served by
