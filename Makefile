@@ -28,7 +28,12 @@ run: build ## Start a local cluster with the server in it, and show kubectl top 
 .PHONY: test
 test: test-unit ## Run all tests: unit, integration and end-to-end.
 # Go's cache of test results does not know that these build the server.
-	cd test && $(GOTEST) -count=1 -timeout 25m ./...
+	cd test && $(GOTEST) -count=1 -timeout 25m $$(go list ./... | grep -v /realnode)
+
+.PHONY: test-node
+test-node: ## Test with a real kubelet and real containers, as root (ARGS=-for=10m).
+	$(MAKE) --no-print-directory image PLATFORMS=linux/$$(go env GOHOSTARCH)
+	cd test && $(GOTEST) -count=1 -v -timeout 60m ./realnode -args $(ARGS)
 
 .PHONY: test-unit
 test-unit: ## Run the quick tests.

@@ -27,7 +27,7 @@ type podList struct {
 
 // DeepCopyObject implements runtime.Object.
 func (l *podList) DeepCopyObject() runtime.Object {
-	other := &podList{l.TypeMeta, *l.ListMeta.DeepCopy(), make([]pod, len(l.Items))}
+	other := &podList{l.TypeMeta, *l.DeepCopy(), make([]pod, len(l.Items))}
 	for i := range l.Items {
 		other.Items[i] = *l.Items[i].DeepCopyObject().(*pod)
 	}
@@ -72,7 +72,7 @@ func (l *podList) read(r *bufio.Reader) error {
 	complete := false
 	for {
 		number, size, err := readField(r)
-		if err == io.EOF && complete {
+		if errors.Is(err, io.EOF) && complete {
 			return nil
 		}
 		if err != nil {
@@ -98,7 +98,7 @@ func (l *podList) readRaw(r *bufio.Reader, size int64) error {
 	for {
 		number, size, err := readField(in)
 		switch {
-		case err == io.EOF && raw.N == 0:
+		case errors.Is(err, io.EOF) && raw.N == 0:
 			return nil
 		case err != nil:
 			return noEnd(err)

@@ -129,7 +129,7 @@ func (p *pod) Reset() { *p = pod{} }
 
 // DeepCopyObject implements runtime.Object.
 func (p *pod) DeepCopyObject() runtime.Object {
-	return &pod{p.TypeMeta, *p.ObjectMeta.DeepCopy(), p.node}
+	return &pod{p.TypeMeta, *p.DeepCopy(), p.node}
 }
 
 // NewPodClient returns a client of the API server that decodes pods so. It takes

@@ -77,12 +77,12 @@ func (p *pod) withholding(e epoch) withholding {
 
 // explainPod says in a clause why a pod is withheld. No lock is held.
 func (s *Store) explainPod(w withholding, e epoch) string {
-	switch {
-	case w.reason == NotListed:
+	switch w.reason {
+	case NotListed:
 		return "no such pod is running"
-	case w.reason == NoneRunning:
+	case NoneRunning:
 		return fmt.Sprintf("none of its containers on node %q is running", w.node.name)
-	case w.reason == NotScraped:
+	case NotScraped:
 		n := s.node(w.runsOn)
 		if n == nil {
 			return fmt.Sprintf("it runs on node %q, which is not scraped: it is gone, or the server's --node-selector leaves it out", w.runsOn)

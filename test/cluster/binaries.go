@@ -15,15 +15,47 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 )
 
-// kubernetesMinor is the folder of test/controlplane whose module says which
-// binaries are built, at which versions.
+// kubernetesMinor is the folder of test/controlplane whose module says at which
+// versions binaries are built.
 const kubernetesMinor = "v1.37"
+
+const etcdPackage = "go.etcd.io/etcd/server/v3"
+
+// set is the packages of binaries that are built together.
+type set struct {
+	name     string // for people
+	packages []string
+}
+
+// The binaries of a node are a set of their own: few need them, and they take as
+// long again.
+var (
+	controlPlaneSet = set{"etcd, kube-apiserver, kube-controller-manager and kubectl", []string{
+		etcdPackage, "k8s.io/kubernetes/cmd/kube-apiserver", "k8s.io/kubernetes/cmd/kube-controller-manager", "k8s.io/kubernetes/cmd/kubectl",
+	}}
+	nodeSet = set{"kubelet, kube-proxy and kube-scheduler", []string{
+		"k8s.io/kubernetes/cmd/kubelet", "k8s.io/kubernetes/cmd/kube-proxy", "k8s.io/kubernetes/cmd/kube-scheduler",
+	}}
+)
+
+// NodeBinaries builds kubelet, kube-proxy and kube-scheduler of the cluster's version,
+// unless they are in the user's cache folder, and returns the folder that has them.
+// Building them takes minutes.
+func (c *Cluster) NodeBinaries(ctx context.Context) (dir string, err error) {
+	source, err := newControlPlane(defaultModule(), nodeSet)
+	if err != nil {
+		return "", err
+	}
+	b, err := source.binaries(ctx, c.log)
+	return b.dir, err
+}
 
 // binaries are the executables of one control plane.
 type binaries struct {
@@ -35,9 +67,10 @@ func (b binaries) path(name string) string {
 	return filepath.Join(b.dir, name)
 }
 
-// controlPlane is a Go module whose tools are the binaries of a control plane.
+// controlPlane is a Go module whose tools are the binaries of a cluster.
 type controlPlane struct {
 	module  string // folder
+	set     set    // of its tools that are built
 	version string // of Kubernetes, such as v1.37.2
 	flags   []string
 	// cache is where the binaries are kept, in a folder per build.
@@ -49,7 +82,7 @@ var kubernetesRequirement = regexp.MustCompile(`(?m)^(?:require)?\s+k8s\.io/kube
 
 // newControlPlane reads the module in a folder. Binaries are cached below the
 // user's cache folder.
-func newControlPlane(module string) (*controlPlane, error) {
+func newControlPlane(module string, s set) (*controlPlane, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return nil, fmt.Errorf("no folder to keep the control plane's binaries in (set HOME or XDG_CACHE_HOME): %w", err)
@@ -66,11 +99,11 @@ func newControlPlane(module string) (*controlPlane, error) {
 	if match == nil {
 		return nil, fmt.Errorf("%s/go.mod requires no k8s.io/kubernetes: it must, at the version to build", module)
 	}
-	p := &controlPlane{module: module, version: string(match[1]), cache: filepath.Join(cache, "kubemeter", "controlplane")}
+	p := &controlPlane{module: module, set: s, version: string(match[1]), cache: filepath.Join(cache, "kubemeter", "controlplane")}
 	p.flags = buildFlags(p.version, string(match[2]), string(match[3]))
 
 	hash := sha256.New()
-	for _, part := range [][]byte{gomod, gosum, []byte(runtime.Version()), []byte(runtime.GOOS + "/" + runtime.GOARCH), []byte(strings.Join(p.flags, "\x00"))} {
+	for _, part := range [][]byte{gomod, gosum, []byte(runtime.Version()), []byte(runtime.GOOS + "/" + runtime.GOARCH), []byte(strings.Join(slices.Concat(p.flags, s.packages), "\x00"))} {
 		fmt.Fprintf(hash, "%d\n", len(part))
 		hash.Write(part)
 	}
@@ -143,13 +176,15 @@ func (p *controlPlane) build(ctx context.Context, dir string, log *progress) err
 	defer os.RemoveAll(temp)
 
 	start := time.Now()
-	log.printf("building etcd, kube-apiserver, kube-controller-manager and kubectl %s (first time: several minutes) …", p.version)
+	log.printf("building %s %s (first time: several minutes) …", p.set.name, p.version)
 	if err := p.goBuild(ctx, temp, log); err != nil {
 		return err
 	}
-	// The go command names a binary after the last element of its package.
-	if err := os.Rename(filepath.Join(temp, "server"), filepath.Join(temp, "etcd")); err != nil {
-		return err
+	if slices.Contains(p.set.packages, etcdPackage) {
+		// The go command names a binary after the last element of its package.
+		if err := os.Rename(filepath.Join(temp, "server"), filepath.Join(temp, "etcd")); err != nil {
+			return err
+		}
 	}
 	if err := os.Rename(temp, dir); err != nil {
 		return err
@@ -158,11 +193,10 @@ func (p *controlPlane) build(ctx context.Context, dir string, log *progress) err
 	return nil
 }
 
-// goBuild builds the module's tools with one go command, so that they share
-// their packages' work.
+// goBuild builds the set with one go command, so that its packages share their work.
 func (p *controlPlane) goBuild(ctx context.Context, dir string, log *progress) error {
 	args := append([]string{"build", "-v", "-o", dir + string(filepath.Separator)}, p.flags...)
-	cmd := exec.CommandContext(ctx, "go", append(args, "tool")...)
+	cmd := exec.CommandContext(ctx, "go", append(args, p.set.packages...)...)
 	cmd.Dir = p.module
 	// Whatever is set for the caller's own build must not reach this one:
 	// vendoring, a workspace or another platform would break it.

@@ -58,7 +58,7 @@ func TestBinariesAreBuiltOnce(t *testing.T) {
 	calls := fakeGo(t, fakeBuild)
 	var log bytes.Buffer
 	for range 2 {
-		source, err := newControlPlane(module)
+		source, err := newControlPlane(module, controlPlaneSet)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,7 +100,7 @@ func TestBinariesAreBuiltOnce(t *testing.T) {
 func TestFailedBuildLeavesNothing(t *testing.T) {
 	module := writeModule(t, testModule)
 	fakeGo(t, "echo half >\"${out}server\"\necho 'main.go:1: syntax error' >&2\nexit 1\n")
-	source, err := newControlPlane(module)
+	source, err := newControlPlane(module, controlPlaneSet)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +121,7 @@ func TestFailedBuildLeavesNothing(t *testing.T) {
 
 func TestBuildKey(t *testing.T) {
 	key := func(gomod string) string {
-		source, err := newControlPlane(writeModule(t, gomod))
+		source, err := newControlPlane(writeModule(t, gomod), controlPlaneSet)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -148,19 +148,19 @@ func TestModuleErrors(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := newControlPlane(writeModule(t, test.gomod))
+			_, err := newControlPlane(writeModule(t, test.gomod), controlPlaneSet)
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
 		})
 	}
-	if _, err := newControlPlane(t.TempDir()); !errors.Is(err, os.ErrNotExist) {
+	if _, err := newControlPlane(t.TempDir(), controlPlaneSet); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("without a module: got %v", err)
 	}
 }
 
 func TestDefaultModule(t *testing.T) {
-	source, err := newControlPlane(defaultModule())
+	source, err := newControlPlane(defaultModule(), nodeSet)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -69,7 +69,7 @@ func choosePorts() (ports, error) {
 // early, the error has the last lines of its log and the path of a copy.
 func Start(ctx context.Context, o Options) (*Cluster, error) {
 	log := newProgress(o.Log)
-	source, err := newControlPlane(defaultModule())
+	source, err := newControlPlane(defaultModule(), controlPlaneSet)
 	if err != nil {
 		return nil, err
 	}
