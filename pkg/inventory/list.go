@@ -78,11 +78,14 @@ func (l *podList) read(r *bufio.Reader) error {
 		if err != nil {
 			return noEnd(err)
 		}
-		if number == unknownRawField {
+		switch {
+		case number != unknownRawField:
+			err = skip(r, size)
+		case complete:
+			err = errors.New("it is there twice")
+		default:
 			complete = true
 			err = l.readRaw(r, size)
-		} else {
-			err = skip(r, size)
 		}
 		if err != nil {
 			return err

@@ -38,7 +38,7 @@ const (
 
 // Unmarshal implements what a protobuf serializer asks for. The bytes are not kept.
 func (p *pod) Unmarshal(b []byte) error {
-	return fieldsOf(b, func(number protowire.Number, value []byte) (err error) {
+	err := fieldsOf(b, func(number protowire.Number, value []byte) (err error) {
 		switch number {
 		case podMetadataField:
 			return unmarshalMeta(&p.ObjectMeta, value)
@@ -52,6 +52,10 @@ func (p *pod) Unmarshal(b []byte) error {
 		}
 		return nil
 	})
+	if p.Name != "" {
+		p.Annotations = nil
+	}
+	return err
 }
 
 func unmarshalMeta(m *metav1.ObjectMeta, b []byte) error {
