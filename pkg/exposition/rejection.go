@@ -12,7 +12,8 @@ const (
 	// negative, over MaxBytes, or too large for the integer that holds it; for a
 	// start time, also zero.
 	RejectedValue Rejection = iota
-	// RejectedTimestamp is a time that is zero, negative or overflows.
+	// RejectedTimestamp is a time that is zero, negative or overflows. Of the node's
+	// own usage, it is also one that is too far from now for the store.
 	RejectedTimestamp
 	// RejectedLabels is a container series without the label namespace, pod or
 	// container, or with one of them empty, over MaxName, given twice, or not UTF-8.

@@ -99,6 +99,8 @@ func (j *journal) answered(t *target, refused refusal, now time.Time) {
 	}
 	message := "A node's answers hold what cannot be true, which is left out: look at its kubelet and container runtime, and update or restart them"
 	switch refused.reason {
+	case exposition.RejectedTimestamp:
+		message = "A node's samples have times that cannot be true, and are not served: compare its clock with that of the metrics server's node"
 	case exposition.RejectedOtherNode, exposition.RejectedNotListed:
 		message = "A node reports pods that do not run there according to the API server, and that are left out: look for pods on it that were deleted by force"
 	}

@@ -117,6 +117,9 @@ func (s *Store) Put(nodeName string, samples *exposition.Samples, requestTime ti
 	if n.usage.add(&samples.Node, e) {
 		samples.Reject(exposition.RejectedRate, exposition.HasCPU, nil, 0)
 	}
+	if samples.Node.Has != 0 && e.expired(samples.Node.Time) { // and so are those of its pods, by the same clock
+		samples.Reject(exposition.RejectedTimestamp, exposition.HasCPU, nil, 0)
+	}
 	n.scraped = requestTime.UnixNano()
 	n.failure = nil
 	s.publishNode(n, before, e)

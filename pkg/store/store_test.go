@@ -46,6 +46,22 @@ func TestShortestMaximumAgeServes(t *testing.T) {
 	}
 }
 
+// A node whose clock is wrong is told of, for all that it reports is withheld.
+func TestWrongClockIsRejected(t *testing.T) {
+	f := newFixture(t)
+	for _, tt := range []struct {
+		second float64
+		want   int
+	}{{15, 0}, {15 + maxAge.Seconds(), 0}, {16 + maxAge.Seconds(), 1}, {14 - maxAge.Seconds(), 1}} {
+		f.clock.SetTime(at(15))
+		s := &exposition.Samples{Node: sample("", tt.second, 10, 1).Usage}
+		f.Put("n1", s, at(15))
+		if got := s.Rejected[exposition.RejectedTimestamp]; got != tt.want {
+			t.Errorf("%d samples of second %v are rejected, want %d", got, tt.second, tt.want)
+		}
+	}
+}
+
 func TestSelection(t *testing.T) {
 	f := newFixture(t)
 	f.SetNode("n2", map[string]string{"zone": "b"})
