@@ -216,32 +216,34 @@ func (m *model) healthy(n *node, at time.Time, changed ...time.Time) bool {
 }
 
 // kept tells whether something was served before, and its last sample is not so old
-// that it may be gone.
-func (m *model) kept(s seen, last, unsettled, from, to time.Time) bool {
+// that it may be gone, nor so long after the one before that this had gone already.
+func (m *model) kept(s seen, last, before, unsettled, from, to time.Time) bool {
 	return s.run == m.run && !s.at.IsZero() && s.at.Before(from) && s.at.After(unsettled) &&
-		!m.serverUp.IsZero() && to.Sub(last) < maxAge-margin
+		!m.serverUp.IsZero() && to.Sub(last) < maxAge-margin && last.Sub(before) < maxAge-margin
 }
 
 // missing returns why a pod has to be served that was not, or nothing.
 func (m *model) missing(p *pod, from, to time.Time) string {
+	last, before := record.Last(p.node.Name(), p.namespace, p.name)
 	switch {
 	case !p.gone.IsZero() || !p.node.gone.IsZero():
 		return ""
 	case m.healthy(p.node, from, p.born, p.unsettled):
 		return fmt.Sprintf("its node is healthy since %s", p.node.sound.Format(time.TimeOnly))
-	case m.kept(p.seen, record.Last(p.node.Name(), p.namespace, p.name), latest(p.unsettled, p.node.unsettled), from, to):
+	case m.kept(p.seen, last, before, latest(p.unsettled, p.node.unsettled), from, to):
 		return fmt.Sprintf("it was at %s, and its sample is not too old", p.at.Format(time.TimeOnly))
 	}
 	return ""
 }
 
 func (m *model) missingNode(n *node, from, to time.Time) string {
+	last, before := record.LastOfNode(n.Name())
 	switch {
 	case !n.gone.IsZero():
 		return ""
 	case m.healthy(n, from):
 		return fmt.Sprintf("it is healthy since %s", n.sound.Format(time.TimeOnly))
-	case m.kept(n.seen, record.LastOfNode(n.Name()), n.unsettled, from, to):
+	case m.kept(n.seen, last, before, n.unsettled, from, to):
 		return fmt.Sprintf("it was at %s, and its sample is not too old", n.at.Format(time.TimeOnly))
 	}
 	return ""

@@ -126,30 +126,40 @@ func (l *Ledger) ForgetPod(namespace, name string) {
 }
 
 // Last is the time of the newest sample that the node has told of a pod and the server
-// has got, zero if there is none.
-func (l *Ledger) Last(node, namespace, name string) (newest time.Time) {
+// has got, and the time of the one before, each zero if there is none.
+func (l *Ledger) Last(node, namespace, name string) (newest, before time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, a := range l.pods[podKey{node, namespace, name}] {
+		var told time.Time
 		for _, c := range a.containers {
 			if !c.doubtful {
-				newest = latest(newest, c.time)
+				told = latest(told, c.time)
 			}
 		}
+		newest, before = follow(newest, before, told)
 	}
-	return newest
+	return newest, before
 }
 
-// LastOfNode is the time of the newest sample that a node has told of itself.
-func (l *Ledger) LastOfNode(node string) (newest time.Time) {
+// LastOfNode is as Last, of what a node has told of itself.
+func (l *Ledger) LastOfNode(node string) (newest, before time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, p := range l.nodes[node] {
 		if !p.doubtful {
-			newest = latest(newest, p.time)
+			newest, before = follow(newest, before, p.time)
 		}
 	}
-	return newest
+	return newest, before
+}
+
+// follow takes in the next time, which may be that of the newest.
+func follow(newest, before, next time.Time) (time.Time, time.Time) {
+	if next.After(newest) {
+		return next, newest
+	}
+	return newest, before
 }
 
 func latest(a, b time.Time) time.Time {
