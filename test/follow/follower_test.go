@@ -145,7 +145,7 @@ func newTyped[L runtime.Object](t *testing.T, name, host, contentType string, ex
 				}
 				f.history.retoldBefore(listRevision(now) + 1)
 			}
-			return watch.Filter(w, s.sees), nil
+			return drained{watch.Filter(w, s.sees)}, nil
 		},
 	}, listsInPages(pageSize != 0)), example, 0, cache.Indexers{})
 	f.listen(t)
@@ -439,4 +439,16 @@ func countsText[K ~string](counts map[K]int) string {
 		all = append(all, fmt.Sprintf("%s %d", k, counts[k]))
 	}
 	return strings.Join(all, ", ")
+}
+
+// drained is a watch that takes what nobody does after its end: a filter that waits
+// for that never ends.
+type drained struct{ watch.Interface }
+
+func (d drained) Stop() {
+	d.Interface.Stop()
+	go func() {
+		for range d.ResultChan() {
+		}
+	}()
 }
