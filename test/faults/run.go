@@ -127,7 +127,7 @@ func (o *Options) measureBinary(ctx context.Context, s *Scenario, b localcluster
 	if err != nil {
 		return err
 	}
-	defer c.close()
+	defer c.Stop()
 	return c.withServer(o, b, s.Name, func(srv *server) error {
 		return o.measureServer(ctx, c, srv, s, result)
 	})
@@ -219,7 +219,7 @@ func (o *Options) outages(ctx context.Context, binaries []localcluster.Binary) (
 	if err != nil {
 		return nil, err
 	}
-	defer c.close()
+	defer c.Stop()
 	var all [][]*Timeline
 	for _, b := range binaries {
 		fmt.Fprintf(o.Log, "%s: outages\n", b.Name)

@@ -5,11 +5,8 @@ package hostile
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -22,6 +19,7 @@ import (
 	"github.com/kubemeter/metrics-server/test/corestub"
 	"github.com/kubemeter/metrics-server/test/kubeletsim"
 	"github.com/kubemeter/metrics-server/test/localcluster"
+	"github.com/kubemeter/metrics-server/test/stubcluster"
 )
 
 // crew is what servers are tried with.
@@ -49,29 +47,16 @@ func must[T any](t *testing.T) func(T, error) T {
 
 func newCrew(t *testing.T) *crew {
 	t.Helper()
-	c := &crew{group: must[*cluster.ProcessGroup](t)(cluster.StartProcessGroup(context.WithoutCancel(t.Context()), nil))}
-	t.Cleanup(c.group.Stop)
-	ca := must[*cluster.CertificateAuthority](t)(cluster.NewCertificateAuthority("kubemeter-ca"))
-	kubeletCA := must[*kubeletsim.CA](t)(kubeletsim.NewCA("kubelet CA"))
-	token := rand.Text()
-	stub := must[*corestub.Stub](t)(corestub.Start(corestub.Options{CA: ca, Token: token}))
-	t.Cleanup(stub.Close)
-	c.kubelets = must[*kubeletsim.Simulation](t)(kubeletsim.Start(kubeletsim.Options{
-		CA: kubeletCA, Authenticate: func(got string) bool { return got == token },
+	around := must[*stubcluster.Cluster](t)(stubcluster.Start(context.WithoutCancel(t.Context()), nil, kubeletsim.Options{
 		NodeSampleInterval: time.Millisecond, // so that all has a window after two scrapes
 	}))
-	t.Cleanup(c.kubelets.Close)
-	c.addNodes(t, stub)
-
-	if err := os.WriteFile(filepath.Join(c.group.Dir(), localcluster.KubeletCAFile), kubeletCA.PEM(), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	port := must[int](t)(cluster.FreePort())
-	required := must[[]string](t)(localcluster.ServerFlags(c.group.Dir(), ca, stub.Config(), port))
-	c.args = append(required, "--metric-resolution=10s", "--kubelet-request-timeout=4s", "--kubelet-per-node-metrics")
+	t.Cleanup(around.Stop)
+	c := &crew{group: around.Group, kubelets: around.Kubelets}
+	c.addNodes(t, around.Stub)
+	c.args = append(around.Args, "--metric-resolution=10s", "--kubelet-request-timeout=4s", "--kubelet-per-node-metrics")
 	c.server = must[string](t)(localcluster.BuildPlainServer(t.Context(), c.group.Dir()))
 
-	admin := must[*rest.Config](t)(corestub.AdminConfig(ca, port))
+	admin := around.Admin
 	admin.QPS = -1
 	c.url = admin.Host
 	c.metrics = must[*metricsclient.Clientset](t)(metricsclient.NewForConfig(admin))

@@ -5,10 +5,7 @@ package load
 
 import (
 	"context"
-	"crypto/rand"
 	"io"
-	"os"
-	"path/filepath"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/rest"
@@ -17,6 +14,7 @@ import (
 	"github.com/kubemeter/metrics-server/test/corestub"
 	"github.com/kubemeter/metrics-server/test/kubeletsim"
 	"github.com/kubemeter/metrics-server/test/localcluster"
+	"github.com/kubemeter/metrics-server/test/stubcluster"
 )
 
 // plane is what servers need around them: a control plane, or the stub of one, and
@@ -63,66 +61,22 @@ func newRealPlane(ctx context.Context, o *Options, w *workload, observe func(*ku
 	}, nil
 }
 
-// stubPlane is what a plane without a control plane consists of.
-type stubPlane struct {
-	group    *cluster.ProcessGroup
-	stub     *corestub.Stub
-	kubelets *kubeletsim.Simulation
-}
-
-func newStubPlane(ctx context.Context, o *Options, w *workload, observe func(*kubeletsim.Node, kubeletsim.Request)) (p *plane, err error) {
-	var s stubPlane
-	defer func() {
-		if err != nil {
-			s.close()
-		}
-	}()
-	if s.group, err = cluster.StartProcessGroup(ctx, o.Log); err != nil {
-		return nil, err
-	}
-	ca, err := cluster.NewCertificateAuthority("kubemeter-ca")
-	if err != nil {
-		return nil, err
-	}
-	token := rand.Text()
-	if s.stub, err = corestub.Start(corestub.Options{CA: ca, Token: token, Log: o.Log}); err != nil {
-		return nil, err
-	}
-	kubeletCA, err := kubeletsim.NewCA("kubelet CA")
-	if err != nil {
-		return nil, err
-	}
-	if err := os.WriteFile(filepath.Join(s.group.Dir(), localcluster.KubeletCAFile), kubeletCA.PEM(), 0o600); err != nil {
-		return nil, err
-	}
-	if s.kubelets, err = kubeletsim.Start(kubeletsim.Options{
-		CA: kubeletCA, Authenticate: func(t string) bool { return t == token }, Observe: observe,
-	}); err != nil {
-		return nil, err
-	}
-	port, err := cluster.FreePort()
-	if err != nil {
-		return nil, err
-	}
-	args, err := localcluster.ServerFlags(s.group.Dir(), ca, s.stub.Config(), port)
-	if err != nil {
-		return nil, err
-	}
-	admin, err := corestub.AdminConfig(ca, port)
+func newStubPlane(ctx context.Context, o *Options, w *workload, observe func(*kubeletsim.Node, kubeletsim.Request)) (*plane, error) {
+	c, err := stubcluster.Start(ctx, o.Log, kubeletsim.Options{Observe: observe})
 	if err != nil {
 		return nil, err
 	}
 	return &plane{
-		ProcessGroup: s.group, kind: "stub of the core API", serverArgs: append(args, o.flags()...),
-		admin: admin, populate: func(context.Context) error { return s.populate(w) }, close: s.close,
+		ProcessGroup: c.Group, kind: "stub of the core API", serverArgs: append(c.Args, o.flags()...),
+		admin: c.Admin, populate: func(context.Context) error { return w.populate(c) }, close: c.Stop,
 	}, nil
 }
 
-func (s *stubPlane) populate(w *workload) error {
+func (w *workload) populate(c *stubcluster.Cluster) error {
 	nodes := make([]*kubeletsim.Node, w.nodes)
 	for i := range nodes {
 		var err error
-		if nodes[i], err = s.kubelets.AddNode(w.nodeName(i)); err != nil {
+		if nodes[i], err = c.Kubelets.AddNode(w.nodeName(i)); err != nil {
 			return err
 		}
 	}
@@ -131,24 +85,12 @@ func (s *stubPlane) populate(w *workload) error {
 			return err
 		}
 	}
-	port := s.kubelets.Port()
-	s.stub.SetContents(corestub.Contents{
+	port := c.Kubelets.Port()
+	c.Stub.SetContents(corestub.Contents{
 		Nodes: w.nodes, Node: func(i int) *corev1.Node { return apiNode(nodes[i], port) },
 		Pods: w.pods(), Pod: w.apiPod,
 	})
 	return nil
-}
-
-func (s *stubPlane) close() {
-	if s.group != nil {
-		s.group.Stop()
-	}
-	if s.stub != nil {
-		s.stub.Close()
-	}
-	if s.kubelets != nil {
-		s.kubelets.Close()
-	}
 }
 
 // startServer starts a binary with the flags that all servers get.

@@ -5,11 +5,8 @@
 package overload
 
 import (
-	"crypto/rand"
 	"crypto/tls"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
@@ -22,6 +19,7 @@ import (
 	"github.com/kubemeter/metrics-server/test/corestub"
 	"github.com/kubemeter/metrics-server/test/kubeletsim"
 	"github.com/kubemeter/metrics-server/test/localcluster"
+	"github.com/kubemeter/metrics-server/test/stubcluster"
 )
 
 const (
@@ -48,67 +46,34 @@ type site struct {
 func startSite(t *testing.T) *site {
 	t.Helper()
 	t.Setenv("GOMEMLIMIT", strconv.Itoa(memoryLimit))
-	group, err := cluster.StartProcessGroup(t.Context(), nil)
+	c, err := stubcluster.Start(t.Context(), nil, kubeletsim.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(group.Stop)
-	binary, err := localcluster.BuildPlainServer(t.Context(), group.Dir())
+	t.Cleanup(c.Stop)
+	binary, err := localcluster.BuildPlainServer(t.Context(), c.Group.Dir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	ca, err := cluster.NewCertificateAuthority("kubemeter-ca")
-	if err != nil {
-		t.Fatal(err)
-	}
-	api := startCluster(t, ca, group.Dir())
-	port, err := cluster.FreePort()
-	if err != nil {
-		t.Fatal(err)
-	}
-	args, err := localcluster.ServerFlags(group.Dir(), ca, api, port)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &site{}
-	if s.admin, err = corestub.AdminConfig(ca, port); err != nil {
-		t.Fatal(err)
-	}
+	populate(t, c)
+	s := &site{admin: c.Admin}
 	s.admin.QPS = -1
 	if s.tls, err = rest.TLSConfigFor(s.admin); err != nil {
 		t.Fatal(err)
 	}
-	if s.server, err = group.StartProcess("metrics-server", binary, append(args, "--metric-resolution="+resolution.String(), "--v=1"), nil); err != nil {
+	if s.server, err = c.Group.StartProcess("metrics-server", binary, append(c.Args, "--metric-resolution="+resolution.String(), "--v=1"), nil); err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
 
-// startCluster starts what the server asks, and returns the configuration of its
-// client.
-func startCluster(t *testing.T, ca *cluster.CertificateAuthority, dir string) *rest.Config {
+// populate adds all nodes with their pods, to the kubelets and to the API.
+func populate(t *testing.T, c *stubcluster.Cluster) {
 	t.Helper()
-	token := rand.Text()
-	stub, err := corestub.Start(corestub.Options{CA: ca, Token: token})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(stub.Close)
-	kubeletCA, err := kubeletsim.NewCA("kubelet CA")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, localcluster.KubeletCAFile), kubeletCA.PEM(), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	kubelets, err := kubeletsim.Start(kubeletsim.Options{CA: kubeletCA, Authenticate: func(t string) bool { return t == token }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(kubelets.Close)
 	all := make([]*kubeletsim.Node, nodes)
 	for i := range all {
-		if all[i], err = kubelets.AddNode(fmt.Sprint("node-", i)); err != nil {
+		var err error
+		if all[i], err = c.Kubelets.AddNode(fmt.Sprint("node-", i)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -120,13 +85,12 @@ func startCluster(t *testing.T, ca *cluster.CertificateAuthority, dir string) *r
 			t.Fatal(err)
 		}
 	}
-	stub.SetContents(corestub.Contents{
+	c.Stub.SetContents(corestub.Contents{
 		Nodes: nodes, Node: func(i int) *corev1.Node {
-			return cluster.NewNode(all[i].Name(), all[i].Address(), int32(kubelets.Port()), nil)
+			return cluster.NewNode(all[i].Name(), all[i].Address(), int32(c.Kubelets.Port()), nil)
 		},
 		Pods: pods, Pod: func(i int) *corev1.Pod { return apiPod(i, all[i%nodes].Name()) },
 	})
-	return stub.Config()
 }
 
 const namespace = "default"

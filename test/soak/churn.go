@@ -41,13 +41,13 @@ func (c *churn) populate() error {
 			return err
 		}
 	}
-	c.stub.SetContents(c.contents())
+	c.Stub.SetContents(c.contents())
 	return nil
 }
 
 // newNode adds a node with its pods to the kubelets.
 func (c *churn) newNode(slot int) (*node, error) {
-	k, err := c.kubelets.AddNode(fmt.Sprintf("node-%06d", c.truth.nextSerial()))
+	k, err := c.Kubelets.AddNode(fmt.Sprintf("node-%06d", c.truth.nextSerial()))
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +70,7 @@ func (c *churn) newPod(slot int, n *node) (*pod, error) {
 
 // contents is what there is now, for the stub.
 func (c *churn) contents() corestub.Contents {
-	nodes, pods, port := slices.Clone(c.truth.nodes), slices.Clone(c.truth.pods), c.kubelets.Port()
+	nodes, pods, port := slices.Clone(c.truth.nodes), slices.Clone(c.truth.pods), c.Kubelets.Port()
 	return corestub.Contents{
 		Nodes: len(nodes), Node: func(i int) *corev1.Node { return nodes[i].api(port) },
 		Pods: len(pods), Pod: func(i int) *corev1.Pod { return pods[i].api() },
@@ -106,7 +106,7 @@ func (c *churn) run(ctx context.Context) error {
 				return err
 			}
 		}
-		c.stub.Change(c.contents(), c.changes...)
+		c.Stub.Change(c.contents(), c.changes...)
 		c.changes = nil
 		c.truth.forget()
 	}
@@ -139,9 +139,9 @@ func (c *churn) replaceNode(slot int) error {
 	for _, p := range pods {
 		c.changes = append(c.changes, corestub.Change{Type: watch.Deleted, Object: p.api()})
 	}
-	port := c.kubelets.Port()
+	port := c.Kubelets.Port()
 	c.changes = append(c.changes, corestub.Change{Type: watch.Deleted, Object: old.api(port)})
-	c.kubelets.RemoveNode(old.Name())
+	c.Kubelets.RemoveNode(old.Name())
 	n, err := c.newNode(slot)
 	if err != nil {
 		return err

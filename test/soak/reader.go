@@ -71,12 +71,12 @@ type reader struct {
 
 // client has connections of its own, which leave ends.
 func (r *reader) client(contentType string) (c v1beta1.MetricsV1beta1Interface, leave func(), err error) {
-	tls, err := rest.TLSConfigFor(r.admin)
+	tls, err := rest.TLSConfigFor(r.Admin)
 	if err != nil {
 		return nil, nil, err
 	}
 	client := rawclient.New(tls)
-	config := rest.CopyConfig(r.admin)
+	config := rest.CopyConfig(r.Admin)
 	config.ContentType, config.AcceptContentTypes, config.QPS = contentType, contentType, -1
 	c, err = v1beta1.NewForConfigAndClient(config, client)
 	return c, client.CloseIdleConnections, err

@@ -40,7 +40,7 @@ func Run(ctx context.Context, o Options, out io.Writer) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer c.close()
+	defer c.Stop()
 	churn := newChurn(c, &o)
 	if err := churn.populate(); err != nil {
 		return nil, err
@@ -55,7 +55,7 @@ func Run(ctx context.Context, o Options, out io.Writer) (*Report, error) {
 		return nil, err
 	}
 	defer log.Close()
-	server, err := c.group.StartProcess("metrics-server", binary, c.args, log)
+	server, err := c.Group.StartProcess("metrics-server", binary, c.Args, log)
 	if err != nil {
 		return nil, err
 	}
