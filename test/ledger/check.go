@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -20,6 +21,9 @@ const minWindow = 5 * time.Second
 // startRounding is how exact a start time is: a kubelet tells it as a floating-point
 // number of seconds.
 const startRounding = time.Microsecond
+
+// precise is the layout of times in errors.
+const precise = "15:04:05.000"
 
 // CheckPod returns an error unless what is served of a pod is what the node has said
 // of it.
@@ -115,6 +119,7 @@ func checkPoints(points []point, usage corev1.ResourceList, window time.Duration
 	}
 	earlier := 0 // points that the server has got; one may have been lost on the way
 	after := last
+	starts := []time.Time{last.start} // all told of this life: a clock that is set moves them
 	for _, p := range slices.Backward(points[:len(points)-1]) {
 		if after.start.After(p.time) || after.cpu < p.cpu {
 			break // another life
@@ -124,23 +129,37 @@ func checkPoints(points []point, usage corev1.ResourceList, window time.Duration
 			earlier++
 		}
 		after = p
+		starts = append(starts, p.start)
 	}
-	if !last.start.IsZero() && earlier <= 1 { // it may be served by its average since its start
-		matches(last.start, 0, startRounding)
+	if earlier <= 1 { // it may be served by its average since its start
+		for _, start := range starts {
+			if !start.IsZero() {
+				matches(start, 0, startRounding)
+			}
+		}
 	}
 	if !found {
-		return false, fmt.Errorf("%d nanocores are served, and no two samples of one life have them; the last two: %s", served, lastRate(points))
+		return false, fmt.Errorf("%d nanocores over %s are served, and no two samples of one life have them; the last: %s", served, window, lastPoints(points))
 	}
 	return hasWindow, nil
 }
 
-func lastRate(points []point) string {
-	if len(points) < 2 {
-		return "there is one"
+// lastPoints describes the newest ones, and the rate from each to the last.
+func lastPoints(points []point) string {
+	const most = 6
+	last := points[len(points)-1]
+	var all []string
+	for _, p := range points[max(0, len(points)-most):] {
+		text := fmt.Sprintf("%s: %d ns since %s", p.time.UTC().Format(precise), p.cpu, p.start.UTC().Format(precise))
+		if window := last.time.Sub(p.time); window > 0 {
+			text += fmt.Sprintf(", %d nanocores over %s", rateOf(p.cpu, last.cpu, window), window)
+		}
+		if p.doubtful {
+			text += ", doubtful"
+		}
+		all = append(all, text)
 	}
-	last, p := points[len(points)-1], points[len(points)-2]
-	window := last.time.Sub(p.time)
-	return fmt.Sprintf("%d over %s", rateOf(p.cpu, last.cpu, window), window)
+	return strings.Join(all, "; ")
 }
 
 // rateOf is in nanocores.

@@ -70,7 +70,7 @@ func TestCheckPod(t *testing.T) {
 		"a part of the pod":            {"n", served(20, 10, container("web", "3", 3)), "only a part"},
 		"a container too many":         {"n", served(10, 10, container("web", "1", 2), container("proxy", "100m", 20), container("x", "1", 1)), "3 containers are served"},
 		"memory of another sample":     {"n", served(10, 10, container("web", "1", 1), container("proxy", "100m", 20)), "1 bytes are served"},
-		"another rate":                 {"n", served(10, 10, container("web", "1001m", 2), container("proxy", "100m", 20)), "nanocores are served"},
+		"another rate":                 {"n", served(10, 10, container("web", "1001m", 2), container("proxy", "100m", 20)), " are served, and no two samples"},
 		"another window":               {"n", served(10, 9, container("web", "1", 2), container("proxy", "100m", 20)), "no container has a window"},
 		"another time":                 {"n", served(15, 10, container("web", "1", 2), container("proxy", "100m", 20)), "has said nothing of that time"},
 		"what another node has said":   {"m", served(10, 10, container("web", "1", 2), container("proxy", "100m", 20)), "has said nothing"},
@@ -106,6 +106,18 @@ func TestClockAhead(t *testing.T) {
 		l.record("n", &kubeletsim.Answer{Containers: []kubeletsim.Sample{s}}, time.Now())
 	}
 	if err := l.CheckPod("n", served(30, 5, container("web", "4", 1))); err != nil {
+		t.Error(err)
+	}
+}
+
+// A start that such a kubelet tells is later than the sample before: another life, for the
+// server, that began then.
+func TestStartAhead(t *testing.T) {
+	l := New(time.Hour)
+	for _, s := range []kubeletsim.Sample{sample("web", 0, 3, 3, 1), sample("web", 5, 17, 12, 1), sample("web", 0, 18, 26, 1)} {
+		l.record("n", &kubeletsim.Answer{Containers: []kubeletsim.Sample{s}}, time.Now())
+	}
+	if err := l.CheckPod("n", served(18, 13, container("web", "2", 1))); err != nil {
 		t.Error(err)
 	}
 }
