@@ -120,8 +120,11 @@ func checkPoints(points []point, usage corev1.ResourceList, window time.Duration
 	earlier := 0 // points that the server has got; one may have been lost on the way
 	after := last
 	starts := []time.Time{last.start} // all told of this life: a clock that is set moves them
-	for _, p := range slices.Backward(points[:len(points)-1]) {
+	for i, p := range slices.Backward(points[:len(points)-1]) {
 		if after.start.After(p.time) || after.cpu < p.cpu {
+			if isOld(p, points[:i]) {
+				continue // no news: what was told before it stands
+			}
 			break // another life
 		}
 		matches(p.time, p.cpu, 0)
@@ -142,6 +145,11 @@ func checkPoints(points []point, usage corev1.ResourceList, window time.Duration
 		return false, fmt.Errorf("%d nanocores over %s are served, and no two samples of one life have them; the last: %s", served, window, lastPoints(points))
 	}
 	return hasWindow, nil
+}
+
+// isOld tells whether a sample is older than one that was told before it.
+func isOld(p point, before []point) bool {
+	return slices.ContainsFunc(before, func(b point) bool { return b.time.After(p.time) })
 }
 
 // lastPoints describes the newest ones, and the rate from each to the last.

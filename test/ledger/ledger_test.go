@@ -110,7 +110,18 @@ func TestClockAhead(t *testing.T) {
 	}
 }
 
-// A start that such a kubelet tells is later than the sample before: another life, for the
+// What it says while its clock is far behind is not news.
+func TestClockBehind(t *testing.T) {
+	l := New(time.Hour)
+	for _, s := range []kubeletsim.Sample{sample("web", -10, 0, 0, 1), sample("web", -1010, -990, 10, 1), sample("web", -10, 20, 20, 1)} {
+		l.record("n", &kubeletsim.Answer{Containers: []kubeletsim.Sample{s}}, time.Now())
+	}
+	if err := l.CheckPod("n", served(20, 20, container("web", "1", 1))); err != nil {
+		t.Error(err)
+	}
+}
+
+// A start that is told by a clock that is ahead may be later than the sample before: another life, for the
 // server, that began then.
 func TestStartAhead(t *testing.T) {
 	l := New(time.Hour)
