@@ -9,12 +9,14 @@ package inventory
 import (
 	"context"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -87,7 +89,14 @@ func New(client kubernetes.Interface, podClient rest.Interface, selector labels.
 func newReflector(name string, client any, expected runtime.Object, s cache.ReflectorStore, lw cache.ListWatch) *cache.Reflector {
 	// A client that streams lists says so through its own methods.
 	return cache.NewReflectorWithOptions(cache.ToListWatcherWithWatchListSemantics(&lw, client), expected, s,
-		cache.ReflectorOptions{Name: name})
+		cache.ReflectorOptions{Name: name, Backoff: backoff()})
+}
+
+// backoff is between attempts to reach the API server: 12 s at most, as pods that are new
+// are not served meanwhile. The library's goes up to a minute, for clusters in which each
+// node has such clients: there are few metrics servers.
+func backoff() *wait.Backoff {
+	return &wait.Backoff{Duration: 800 * time.Millisecond, Factor: 2, Cap: 8 * time.Second, Steps: 10, Jitter: 0.5}
 }
 
 // Run follows until ctx is cancelled.
