@@ -24,6 +24,9 @@ const (
 	// interval, three scrapes of a warm-up, and the slowness of a machine that does
 	// much else.
 	recovery = resolution + 11*time.Second + 14*time.Second
+	// relist is how long it may take, besides, until the server asks an API server that
+	// has returned.
+	relist = 12 * time.Second
 	// stale is how long what the server has been told is gone may be served.
 	stale = 10 * time.Second
 	// freshness is how old a sample of a healthy node may be.
@@ -42,7 +45,9 @@ type node struct {
 	sound time.Time
 	// unsettled is when its samples were last such that a server may drop what it had.
 	unsettled time.Time
-	cordoned  bool
+	// lying is that they are such now.
+	lying    bool
+	cordoned bool
 	seen
 }
 
@@ -153,7 +158,7 @@ func (m *model) checkPod(o *metrics.PodMetrics, from, to time.Time) {
 		err := record.CheckPod(p.node.Name(), o)
 		if err == nil {
 			m.checkAge(key, o.Timestamp.Time, from, p.node, p.born, p.unsettled)
-			if p.gone.IsZero() && o.Timestamp.After(latest(p.unsettled, p.node.unsettled)) {
+			if p.gone.IsZero() && !p.node.lying && o.Timestamp.After(latest(p.unsettled, p.node.unsettled)) {
 				p.seen = seen{to, m.run}
 			}
 			return
@@ -180,7 +185,7 @@ func (m *model) checkNode(o *metrics.NodeMetrics, from, to time.Time) {
 			return
 		}
 		m.checkAge("node "+o.Name, o.Timestamp.Time, from, n, n.born, n.unsettled)
-		if n.gone.IsZero() && o.Timestamp.After(n.unsettled) {
+		if n.gone.IsZero() && !n.lying && o.Timestamp.After(n.unsettled) {
 			n.seen = seen{to, m.run}
 		}
 		return
@@ -190,7 +195,7 @@ func (m *model) checkNode(o *metrics.NodeMetrics, from, to time.Time) {
 
 // mayServe tells whether the server may not have heard yet that something is gone.
 func (m *model) mayServe(gone, at time.Time) bool {
-	return gone.IsZero() || m.apiUp.IsZero() || at.Sub(latest(gone, m.apiUp)) < stale
+	return gone.IsZero() || m.apiUp.IsZero() || at.Sub(latest(gone, m.apiUp.Add(relist))) < stale
 }
 
 // checkAge demands news of a healthy node, and nothing older than what is kept.
@@ -207,7 +212,7 @@ func (m *model) checkAge(what string, sample, at time.Time, n *node, changed ...
 // healthy tells whether all has worked for so long that there is no excuse.
 func (m *model) healthy(n *node, at time.Time, changed ...time.Time) bool {
 	since := at.Add(-recovery)
-	for _, t := range append(changed, n.born, n.unsettled, m.serverUp, m.apiUp) {
+	for _, t := range append(changed, n.born, n.unsettled, m.serverUp, m.apiUp.Add(relist)) {
 		if t.After(since) {
 			return false
 		}

@@ -28,6 +28,8 @@ const (
 	cycle = 90 * time.Second
 	// longest is how long a kubelet fails at most: longer than points are kept.
 	longest = maxAge + resolution
+	// maxSkew is how wrong a clock is at most that is a little off.
+	maxSkew = 15 * time.Second
 )
 
 var applications = []string{"web", "cart", "index"}
@@ -182,7 +184,7 @@ func (c *chaos) spoil(n *node, what string, values bool, faults ...kubeletsim.Fa
 	c.m.change(func(now time.Time) {
 		n.sound = time.Time{}
 		if values {
-			n.unsettled = now
+			n.unsettled, n.lying = now, true
 		}
 	})
 	c.do(what, fmt.Sprint(n.Name(), " ", faults), n.SetFaults(faults...))
@@ -226,7 +228,7 @@ func (c *chaos) lie() {
 	case 1:
 		c.spoil(n, "counter reset", true, kubeletsim.CounterReset(ref))
 	case 2:
-		c.spoil(n, "clock a little off", true, kubeletsim.ClockSkew(c.upTo(30*time.Second)-15*time.Second))
+		c.spoil(n, "clock a little off", true, kubeletsim.ClockSkew(c.upTo(2*maxSkew)-maxSkew))
 	case 3:
 		c.spoil(n, "clock far off", true, kubeletsim.ClockSkew([]time.Duration{-time.Hour, time.Hour}[c.random.IntN(2)]))
 	case 4:
@@ -265,8 +267,9 @@ func (c *chaos) recoverNodes(all bool) {
 		c.do("kubelet recovers", n.Name(), n.SetFaults())
 		c.m.change(func(now time.Time) {
 			n.sound = now
-			if !n.unsettled.IsZero() {
-				n.unsettled = now
+			if n.lying {
+				// Until then there may be samples of a clock that was ahead.
+				n.unsettled, n.lying = now.Add(maxSkew), false
 			}
 		})
 		delete(c.bad, n)
