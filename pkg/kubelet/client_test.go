@@ -450,7 +450,7 @@ func TestStatus(t *testing.T) {
 		want   Reason
 		parts  []string
 	}{
-		{status: 401, body: "Unauthorized", want: ReasonUnauthorized, parts: []string{`401 Unauthorized: "Unauthorized"`, "webhook token authentication"}},
+		{status: 401, body: "Unauthorized", want: ReasonUnauthorized, parts: []string{`401 Unauthorized: "Unauthorized"`, "webhook token authentication", "reaches the API server"}},
 		{status: 403, body: "Forbidden (user=x)\n", want: ReasonForbidden, parts: []string{`403 Forbidden: "Forbidden (user=x)"`, "get on nodes/metrics"}},
 		{status: 500, body: "a\x1b[31m\r\nb", want: ReasonHTTPStatus, parts: []string{`500 Internal Server Error: "a [31m b"`}},
 		{status: 503, body: strings.Repeat("ä", 5000), want: ReasonHTTPStatus, parts: []string{`503 Service Unavailable: "` + strings.Repeat("ä", 100) + `…"`}},

@@ -93,7 +93,8 @@ func (e *Error) remedy() string {
 	switch e.Reason {
 	case ReasonUnauthorized:
 		return "the kubelet does not know us: enable webhook token authentication on it " +
-			"(authentication.webhook.enabled), or give --kubelet-client-certificate and --kubelet-client-key"
+			"(authentication.webhook.enabled) and see that it reaches the API server, which it asks, or give " +
+			"--kubelet-client-certificate and --kubelet-client-key"
 	case ReasonForbidden:
 		return "our user needs the verb get on " + kubeletResource(e.URL) + " in the API group \"\""
 	case ReasonTLSUnknownAuthority:
