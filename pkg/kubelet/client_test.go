@@ -251,7 +251,7 @@ func TestRequest(t *testing.T) {
 	if got.ProtoMajor != 1 {
 		t.Errorf("spoke %s to a server that also offers HTTP/2", got.Proto)
 	}
-	want := "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited,text/plain;version=0.0.4;q=0.5"
+	want := "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
 	if accept := got.Header.Get("Accept"); accept != want {
 		t.Errorf("Accept is %q, want %q", accept, want)
 	}

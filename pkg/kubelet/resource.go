@@ -26,10 +26,12 @@ type knownType struct {
 }
 
 // metricsResource is asked for in the delimited protobuf format, which is the
-// cheaper one to decode, and as text from a kubelet that does not speak it.
+// cheaper one to decode, and as text from a kubelet that does not speak it. Anything
+// else comes last, and is refused when it comes: KWOK, which speaks both, answers 406
+// to those who name what they want and do not allow for everything.
 var metricsResource = &resource{
 	accept: "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited," +
-		"text/plain;version=0.0.4;q=0.5",
+		"text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
 	format: metricsFormat,
 }
 
