@@ -29,40 +29,67 @@ type server struct {
 // ends.
 func startServer(t *testing.T, flags ...string) *server {
 	t.Helper()
-	rights := string(must[[]byte](t)(os.ReadFile(filepath.Join("..", "..", "manifests", "base", "rbac.yaml"))))
-	if err := node.Apply(t.Context(), rights); err != nil {
-		t.Fatal(err)
-	}
-	config := node.AnonymousConfig()
-	config.BearerToken = must[string](t)(node.ServiceAccountToken(t.Context(), "kube-system", "metrics-server"))
+	config := grantRights(t)
 	port := must[int](t)(cluster.FreePort())
 	process := startProcess(t, config, port, flags...)
-	if err := node.RegisterAPIServices(t.Context(), port, node.CA().CertPEM()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx := context.WithoutCancel(t.Context())
-		if _, err := node.Kubectl(ctx, "delete", "--ignore-not-found", "--filename", filepath.Join("..", "..", "manifests", "base", "rbac.yaml")); err != nil {
-			t.Error(err)
-		}
-		if _, err := node.Kubectl(ctx, "delete", "apiservice/v1.metrics.k8s.io", "apiservice/v1beta1.metrics.k8s.io"); err != nil {
-			t.Error(err)
-		}
-		if _, err := node.Kubectl(ctx, "delete", "--namespace=kube-system", "service/metrics-server"); err != nil {
-			t.Error(err)
-		}
-	})
+	routeTo(t, port)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := node.WaitAvailable(ctx); err != nil {
 		t.Fatalf("%v\n%s", err, logOf(t, process))
 	}
-	return &server{Process: process, token: config.BearerToken, client: must[*metricsclient.Clientset](t)(metricsclient.NewForConfig(node.AdminConfig()))}
+	return &server{Process: process, token: config.BearerToken, client: newMetricsClient(t)}
+}
+
+func newMetricsClient(t *testing.T) metricsclient.Interface {
+	t.Helper()
+	return must[*metricsclient.Clientset](t)(metricsclient.NewForConfig(node.AdminConfig()))
+}
+
+// grantRights makes the ServiceAccount of servers until the test ends, and returns what
+// it shows to the API server.
+func grantRights(t *testing.T) *rest.Config {
+	t.Helper()
+	file := filepath.Join("..", "..", "manifests", "base", "rbac.yaml")
+	if err := node.Apply(t.Context(), string(must[[]byte](t)(os.ReadFile(file)))); err != nil {
+		t.Fatal(err)
+	}
+	deleteAtEnd(t, "--filename", file)
+	config := node.AnonymousConfig()
+	config.BearerToken = must[string](t)(node.ServiceAccountToken(t.Context(), "kube-system", "metrics-server"))
+	return config
+}
+
+// routeTo leads the aggregation layer to a port until the test ends.
+func routeTo(t *testing.T, port int) {
+	t.Helper()
+	if err := node.RegisterAPIServices(t.Context(), port, node.CA().CertPEM()); err != nil {
+		t.Fatal(err)
+	}
+	deleteAtEnd(t, "--namespace=kube-system", "service/metrics-server")
+	deleteAtEnd(t, "apiservice/v1.metrics.k8s.io", "apiservice/v1beta1.metrics.k8s.io")
+}
+
+// deleteAtEnd is kubectl delete when the test ends.
+func deleteAtEnd(t *testing.T, args ...string) {
+	t.Helper()
+	t.Cleanup(func() {
+		args := append([]string{"delete", "--ignore-not-found"}, args...)
+		if _, err := node.Kubectl(context.WithoutCancel(t.Context()), args...); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // startProcess starts a server to which nothing leads yet. It trusts kubelets whose
 // certificate the cluster signed.
 func startProcess(t *testing.T, config *rest.Config, port int, flags ...string) *cluster.Process {
+	t.Helper()
+	return startBinary(t, serverBinary, config, port, flags...)
+}
+
+// startBinary starts any metrics server with the same flags.
+func startBinary(t *testing.T, binary string, config *rest.Config, port int, flags ...string) *cluster.Process {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, localcluster.KubeletCAFile), node.CA().CertPEM(), 0o600); err != nil {
@@ -70,7 +97,7 @@ func startProcess(t *testing.T, config *rest.Config, port int, flags ...string) 
 	}
 	args := must[[]string](t)(localcluster.ServerFlags(dir, node.CA(), config, port))
 	args = append(args, "--metric-resolution="+resolution.String(), "--kubelet-request-timeout=4s")
-	process := must[*cluster.Process](t)(node.StartProcess(fmt.Sprint("metrics-server-", port), serverBinary, append(args, flags...), nil))
+	process := must[*cluster.Process](t)(node.StartProcess(fmt.Sprint("metrics-server-", port), binary, append(args, flags...), nil))
 	t.Cleanup(func() {
 		if err := process.Stop(); err != nil {
 			t.Error(err)

@@ -74,24 +74,26 @@ func pod(name string, containers ...corev1.Container) *corev1.Pod {
 // startWorkload returns when all that can be ready is.
 func startWorkload(t *testing.T) {
 	t.Helper()
-	if err := node.EnsureNamespace(t.Context(), namespace); err != nil {
-		t.Fatal(err)
-	}
+	ensureNamespace(t, namespace)
 	client := node.Client().CoreV1().Pods(namespace)
 	for _, p := range pods() {
 		must[*corev1.Pod](t)(client.Create(t.Context(), p, metav1.CreateOptions{}))
 	}
-	t.Cleanup(func() {
-		if _, err := node.Kubectl(context.WithoutCancel(t.Context()), "delete", "namespace", namespace); err != nil {
-			t.Error(err)
-		}
-	})
 	for _, u := range steady {
 		eventually.Succeeds(t, patience, func() error {
 			_, err := containerID(t.Context(), u)
 			return err
 		})
 	}
+}
+
+// ensureNamespace makes a namespace that lasts until the test ends.
+func ensureNamespace(t *testing.T, name string) {
+	t.Helper()
+	if err := node.EnsureNamespace(t.Context(), name); err != nil {
+		t.Fatal(err)
+	}
+	deleteAtEnd(t, "namespace", name)
 }
 
 // containerID is that of a container that runs.

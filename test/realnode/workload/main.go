@@ -10,12 +10,16 @@
 //	workload hold MIB           of anonymous memory, touched
 //	workload end MILLICORES FOR ends well after that time
 //	workload crash MILLICORES FOR
+//	workload follow FILE        what the file says at each time
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"syscall"
@@ -31,7 +35,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) == 0 {
-		return fmt.Errorf("say what to do: idle, spin, burn, hold, end or crash")
+		return fmt.Errorf("say what to do: idle, spin, burn, hold, end, crash or follow")
 	}
 	// Without it, memory is returned to the kernel at times of the runtime's choice.
 	debug.SetGCPercent(-1)
@@ -52,6 +56,8 @@ func run(args []string) error {
 			return err
 		}
 		os.Exit(1)
+	case what == "follow" && len(numbers) == 1:
+		return follow(numbers[0])
 	default:
 		return fmt.Errorf("%q is not what this program can do", args)
 	}
@@ -66,8 +72,7 @@ func idle() {
 	<-stop
 }
 
-// burn makes up later for what it did not get in time, so that the average holds on a
-// busy machine, too.
+// burn ends after a length that is not empty.
 func burn(millicores, length string) error {
 	share, err := strconv.ParseFloat(millicores, 64)
 	if err != nil {
@@ -79,19 +84,33 @@ func burn(millicores, length string) error {
 			return err
 		}
 	}
-	for start := time.Now(); ; {
-		elapsed := time.Since(start)
-		if end > 0 && elapsed > end {
-			return nil
-		}
-		used, err := used()
-		if err != nil {
+	p := pace{start: time.Now(), millicores: share}
+	for end == 0 || time.Since(p.start) <= end {
+		if err := p.keep(); err != nil {
 			return err
 		}
-		if used > time.Duration(share/1000*float64(elapsed)) {
-			time.Sleep(10 * time.Millisecond)
-		}
 	}
+	return nil
+}
+
+// pace is a use of CPU from a time on.
+type pace struct {
+	start      time.Time
+	before     time.Duration // what had been used by then
+	millicores float64
+}
+
+// keep returns soon. It makes up later for what it did not get in time, so that the
+// average holds on a busy machine, too.
+func (p pace) keep() error {
+	used, err := used()
+	if err != nil {
+		return err
+	}
+	if used-p.before > time.Duration(p.millicores/1000*float64(time.Since(p.start))) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	return nil
 }
 
 func used() (time.Duration, error) {
@@ -107,11 +126,53 @@ func hold(mebibytes string) error {
 	if err != nil {
 		return err
 	}
-	held := make([]byte, n<<20)
-	for i := 0; i < len(held); i += os.Getpagesize() {
-		held[i] = 1
-	}
+	held := touched(n)
 	idle()
 	held[0] = 0 // It is in use until here.
 	return nil
+}
+
+func touched(mebibytes int) []byte {
+	held := make([]byte, mebibytes<<20)
+	for i := 0; i < len(held); i += os.Getpagesize() {
+		held[i] = 1
+	}
+	return held
+}
+
+// follow creates the file. Others write millicores and MiB to it, each of eight digits,
+// with a space between them.
+func follow(file string) error {
+	f, err := os.OpenFile(file, os.O_RDONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var held []byte
+	var last, record [17]byte
+	p := pace{start: time.Now()}
+	for {
+		// It is written at once, so that it is read whole.
+		if _, err := f.ReadAt(record[:], 0); err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		if record != last {
+			last = record
+			var millicores, mebibytes int
+			if _, err := fmt.Sscanf(string(record[:]), "%08d %08d", &millicores, &mebibytes); err != nil {
+				return fmt.Errorf("%s has %q: %w", file, record, err)
+			}
+			before, err := used()
+			if err != nil {
+				return err
+			}
+			p = pace{start: time.Now(), before: before, millicores: float64(millicores)}
+			held = touched(mebibytes)
+			debug.FreeOSMemory() // what was held until now
+		}
+		if err := p.keep(); err != nil {
+			return err
+		}
+		runtime.KeepAlive(held)
+	}
 }
