@@ -18,6 +18,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metricsclient "k8s.io/metrics/pkg/client/clientset/versioned"
+
+	"github.com/kubemeter/metrics-server/test/gomodule"
 )
 
 var image = flag.String("image", filepath.Join("..", "..", "bin", "image.oci"), "archive of the server's image, as make image writes it")
@@ -28,7 +30,9 @@ func TestChart(t *testing.T) {
 	if _, err := os.Stat(*image); err != nil {
 		t.Fatalf("%v: run make image PLATFORMS=linux/$(go env GOARCH)", err)
 	}
-	path, home := findHelm(t), t.TempDir()
+	// The newest version that the chart is for.
+	path := must[string](t)(gomodule.Tool(t.Context(), filepath.Join("..", "..", "hack", "helm"), "helm.sh/helm/v4/cmd/helm"))
+	home := t.TempDir()
 	chart := filepath.Join("..", "..", "charts", "metrics-server")
 	rendered := must[string](t)(helm(t.Context(), path, home, "template", "metrics-server", chart))
 	name := regexp.MustCompile(`image: "?([^"\s]+)`).FindStringSubmatch(rendered)
@@ -104,15 +108,6 @@ func serverLog(t *testing.T) string {
 		}
 	}
 	return all.String()
-}
-
-// findHelm builds the newest version that the chart is for, the first time.
-func findHelm(t *testing.T) (path string) {
-	t.Helper()
-	find := exec.CommandContext(t.Context(), "go", "tool", "-n", "helm.sh/helm/v4/cmd/helm")
-	find.Dir = filepath.Join("..", "..", "hack", "helm")
-	find.Env = append(os.Environ(), "CGO_ENABLED=0")
-	return strings.TrimSpace(string(must[[]byte](t)(find.Output())))
 }
 
 // helm runs it with neither the settings nor the plugins of the user.
