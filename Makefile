@@ -11,6 +11,9 @@ GOTEST := CGO_ENABLED=1 go test -race
 TOOL := go tool -modfile=$(CURDIR)/hack/tools/go.mod
 MODULES := . test hack/image
 FUZZTIME ?= 10m
+# The version of the control plane, and of the node, that tests run: a folder of
+# test/controlplane.
+export KUBERNETES ?= v1.37
 
 .PHONY: help
 help: ## List the targets.
@@ -21,17 +24,17 @@ build: ## Build bin/metrics-server.
 	@hack/heartbeat.sh "building bin/metrics-server" go build -ldflags "$(LDFLAGS)" -o bin/metrics-server ./cmd/metrics-server
 
 .PHONY: run
-run: build ## Start a local cluster with the server in it, and show kubectl top (ARGS=--help).
+run: build ## Start a local cluster with the server in it, and show kubectl top (ARGS=--help, KUBERNETES=v1.34).
 	@cd test && ../hack/heartbeat.sh "building bin/localcluster" go build -o ../bin/localcluster ./cmd/localcluster
 	@bin/localcluster --server bin/metrics-server $(ARGS)
 
 .PHONY: test
-test: test-unit ## Run all tests: unit, integration and end-to-end.
+test: test-unit ## Run all tests: unit, integration and end-to-end (KUBERNETES=v1.34).
 # Go's cache of test results does not know that these build the server.
 	cd test && $(GOTEST) -count=1 -timeout 25m $$(go list ./... | grep -v /realnode)
 
 .PHONY: test-node
-test-node: ## Test with a real kubelet and real containers, as root (ARGS=-for=10m).
+test-node: ## Test with a real kubelet and real containers, as root (ARGS=-for=10m, KUBERNETES=v1.34).
 	$(MAKE) --no-print-directory image PLATFORMS=linux/$$(go env GOHOSTARCH)
 	cd test && $(GOTEST) -count=1 -v -timeout 60m ./realnode -args $(ARGS)
 

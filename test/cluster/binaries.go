@@ -5,6 +5,7 @@ package cluster
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -22,9 +23,12 @@ import (
 	"time"
 )
 
-// kubernetesMinor is the folder of test/controlplane whose module says at which
-// versions binaries are built.
-const kubernetesMinor = "v1.37"
+// The environment variable KUBERNETES names the folder of test/controlplane whose module
+// says at which versions binaries are built.
+const (
+	minorVariable = "KUBERNETES"
+	defaultMinor  = "v1.37"
+)
 
 const etcdPackage = "go.etcd.io/etcd/server/v3"
 
@@ -49,7 +53,11 @@ var (
 // unless they are in the user's cache folder, and returns the folder that has them.
 // Building them takes minutes.
 func (c *Cluster) NodeBinaries(ctx context.Context) (dir string, err error) {
-	source, err := newControlPlane(defaultModule(), nodeSet)
+	module, err := chosenModule()
+	if err != nil {
+		return "", err
+	}
+	source, err := newControlPlane(module, nodeSet)
 	if err != nil {
 		return "", err
 	}
@@ -111,11 +119,28 @@ func newControlPlane(module string, s set) (*controlPlane, error) {
 	return p, nil
 }
 
-// defaultModule is beside this file, so that no go command is needed to find
-// it.
-func defaultModule() string {
+// chosenModule returns the folder of the module of the environment's choice.
+func chosenModule() (string, error) {
+	return moduleOf(cmp.Or(os.Getenv(minorVariable), defaultMinor))
+}
+
+// moduleOf returns the folder of a version's module. It is beside this file, so that no go
+// command is needed to find it.
+func moduleOf(minor string) (string, error) {
 	_, file, _, _ := runtime.Caller(0)
-	return filepath.Join(filepath.Dir(file), "..", "controlplane", kubernetesMinor)
+	modules := filepath.Join(filepath.Dir(file), "..", "controlplane")
+	entries, err := os.ReadDir(modules)
+	if err != nil {
+		return "", fmt.Errorf("look for the control planes' modules (the sources of Kubemeter must be where this program was built, without -trimpath): %w", err)
+	}
+	var minors []string
+	for _, entry := range entries {
+		minors = append(minors, entry.Name())
+	}
+	if !slices.Contains(minors, minor) {
+		return "", fmt.Errorf("there is no control plane %q: set %s to one of %s", minor, minorVariable, strings.Join(minors, ", "))
+	}
+	return filepath.Join(modules, minor), nil
 }
 
 // buildFlags set the version as the build scripts of Kubernetes do: clients

@@ -5,6 +5,7 @@ package cluster
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -159,13 +160,24 @@ func TestModuleErrors(t *testing.T) {
 	}
 }
 
-func TestDefaultModule(t *testing.T) {
-	source, err := newControlPlane(defaultModule(), nodeSet)
-	if err != nil {
-		t.Fatal(err)
+func TestChosenModule(t *testing.T) {
+	for _, minor := range []string{"", "v1.34", "v1.35", "v1.36", "v1.37"} {
+		t.Setenv(minorVariable, minor)
+		module, err := chosenModule()
+		if err != nil {
+			t.Fatal(err)
+		}
+		source, err := newControlPlane(module, nodeSet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := cmp.Or(minor, defaultMinor); !strings.HasPrefix(source.version, want+".") {
+			t.Errorf("got version %s in the folder of %s", source.version, want)
+		}
 	}
-	if !strings.HasPrefix(source.version, kubernetesMinor+".") {
-		t.Errorf("got version %s in the folder of %s", source.version, kubernetesMinor)
+	t.Setenv(minorVariable, "v1.3")
+	if _, err := chosenModule(); err == nil || !strings.Contains(err.Error(), "v1.34, v1.35, v1.36, v1.37") {
+		t.Errorf("of an unknown version: got %v, want those that there are", err)
 	}
 }
 

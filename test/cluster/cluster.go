@@ -64,12 +64,19 @@ func choosePorts() (ports, error) {
 // folder, starts them and returns when pods can be created. The cluster lives
 // until Stop is called or ctx ends, whichever is first.
 //
+// The environment variable KUBERNETES chooses the version, as a folder of
+// test/controlplane such as v1.34; the default is v1.37.
+//
 // The first build takes several minutes and needs the go command and a Go
 // module proxy; it leaves about 300 MB in the cache folder. If a component ends
 // early, the error has the last lines of its log and the path of a copy.
 func Start(ctx context.Context, o Options) (*Cluster, error) {
 	log := newProgress(o.Log)
-	source, err := newControlPlane(defaultModule(), controlPlaneSet)
+	module, err := chosenModule()
+	if err != nil {
+		return nil, err
+	}
+	source, err := newControlPlane(module, controlPlaneSet)
 	if err != nil {
 		return nil, err
 	}

@@ -99,7 +99,7 @@ func TestKubectl(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &versions); err != nil {
 		t.Fatal(err)
 	}
-	want := info{Major: "1", Minor: strings.TrimPrefix(kubernetesMinor, "v1."), GitVersion: c.Version(), GitTreeState: "clean"}
+	want := info{Major: "1", Minor: strings.Split(c.Version(), ".")[1], GitVersion: c.Version(), GitTreeState: "clean"}
 	if versions.ClientVersion != want || versions.ServerVersion != want {
 		t.Errorf("got versions %+v, want %+v of both", versions, want)
 	}

@@ -46,10 +46,15 @@ func (c *Cluster) KubectlCommand(ctx context.Context, args ...string) (*exec.Cmd
 }
 
 func (c *Cluster) kubectlCommand(ctx context.Context, kubeconfig string, args []string) (*exec.Cmd, error) {
+	return c.commandOf(ctx, c.KubectlPath(), kubeconfig, args)
+}
+
+// commandOf is for kubectl of any version.
+func (c *Cluster) commandOf(ctx context.Context, kubectl, kubeconfig string, args []string) (*exec.Cmd, error) {
 	if err := c.checkRunning(); err != nil {
 		return nil, fmt.Errorf("kubectl %s: %w", strings.Join(args, " "), err)
 	}
-	cmd := exec.CommandContext(ctx, c.KubectlPath(), append([]string{"--kubeconfig=" + kubeconfig}, args...)...)
+	cmd := exec.CommandContext(ctx, kubectl, append([]string{"--kubeconfig=" + kubeconfig}, args...)...)
 	// Neither the settings of the user nor the discovery cache of another
 	// cluster on the same port may have a say.
 	home := filepath.Join(c.dir, "home")
