@@ -21,6 +21,8 @@ require (
 )
 
 require (
+	github.com/creack/pty v1.1.24
+	github.com/hinshun/vt10x v0.0.0-20220301184237-5011da428d02
 	github.com/kubemeter/metrics-server v0.0.0-00010101000000-000000000000
 	sigs.k8s.io/yaml v1.6.0
 )
