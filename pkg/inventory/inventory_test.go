@@ -44,7 +44,7 @@ func (r *recorder) want(t *testing.T, calls ...string) {
 }
 
 func node(name string, change ...func(*corev1.Node)) *corev1.Node {
-	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID("uid-" + name)}}
 	for _, c := range change {
 		c(n)
 	}
@@ -68,7 +68,7 @@ func TestNodeStoreHandsOnWhatIsUsed(t *testing.T) {
 		n.Status.DaemonEndpoints.KubeletEndpoint.Port = 10251
 	})
 	must(t, s.Add(full))
-	r.want(t, "set {a [{InternalIP 10.0.0.1}] h 10251 /metrics/nodes/a} map[kubernetes.io/hostname:h]")
+	r.want(t, "set {a uid-a [{InternalIP 10.0.0.1}] h 10251 /metrics/nodes/a} map[kubernetes.io/hostname:h]")
 
 	// A heartbeat is no news, whatever is used is.
 	heartbeat := full.DeepCopy()
@@ -76,6 +76,7 @@ func TestNodeStoreHandsOnWhatIsUsed(t *testing.T) {
 	must(t, s.Update(heartbeat))
 	r.want(t)
 	for _, change := range []func(*corev1.Node){
+		func(n *corev1.Node) { n.UID = "uid-of-another" },
 		func(n *corev1.Node) { n.Labels["zone"] = "y" },
 		func(n *corev1.Node) { n.Labels["kubernetes.io/hostname"] = "other" },
 		func(n *corev1.Node) { delete(n.Annotations, "metrics.k8s.io/resource-metrics-path") },
@@ -104,12 +105,12 @@ func TestNodeStoreRelist(t *testing.T) {
 		t.Error("synced before the first list")
 	}
 	must(t, s.Replace([]any{node("a"), node("b")}, "1"))
-	r.want(t, "set {a []  0 } map[]", "set {b []  0 } map[]")
+	r.want(t, "set {a uid-a []  0 } map[]", "set {b uid-b []  0 } map[]")
 	if !s.synced.Load() {
 		t.Error("not synced after the first list")
 	}
 	must(t, s.Replace([]any{node("b"), node("c")}, "2"))
-	r.want(t, "set {c []  0 } map[]", "remove a")
+	r.want(t, "set {c uid-c []  0 } map[]", "remove a")
 }
 
 func TestPodStore(t *testing.T) {

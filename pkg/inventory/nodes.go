@@ -41,7 +41,7 @@ func (s *nodeStore) Transformer() cache.TransformFunc {
 	return func(obj any) (any, error) {
 		if n, ok := obj.(*corev1.Node); ok {
 			path := n.Annotations[kubelet.MetricsPathAnnotation]
-			n.ObjectMeta = metav1.ObjectMeta{Name: n.Name, Labels: n.Labels, ResourceVersion: n.ResourceVersion}
+			n.ObjectMeta = metav1.ObjectMeta{Name: n.Name, UID: n.UID, Labels: n.Labels, ResourceVersion: n.ResourceVersion}
 			if path != "" {
 				n.Annotations = map[string]string{kubelet.MetricsPathAnnotation: path}
 			}
@@ -60,6 +60,7 @@ func (s *nodeStore) Add(obj any) error {
 	state := nodeState{
 		Node: kubelet.Node{
 			Name:        n.Name,
+			UID:         n.UID,
 			Addresses:   n.Status.Addresses,
 			Hostname:    n.Labels[corev1.LabelHostname],
 			Port:        n.Status.DaemonEndpoints.KubeletEndpoint.Port,

@@ -72,11 +72,13 @@ func (d *dialer) tlsConfig(e *Endpoint) *tls.Config {
 			return d.clientCertificate(certificate)
 		},
 	}
-	if !d.transport.TLS.Insecure {
-		roots := d.credentials.roots.Load()
-		config.VerifyConnection = func(s tls.ConnectionState) error {
-			return verifyCertificate(s.PeerCertificates, roots, &e.node)
+	roots := d.credentials.roots.Load()
+	config.VerifyConnection = func(s tls.ConnectionState) error {
+		e.certificateExpires.Store(s.PeerCertificates[0].NotAfter.Unix())
+		if d.transport.TLS.Insecure {
+			return nil
 		}
+		return verifyCertificate(s.PeerCertificates, roots, &e.node)
 	}
 	return config
 }

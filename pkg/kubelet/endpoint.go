@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode"
 )
@@ -40,6 +41,9 @@ type Endpoint struct {
 	// use.
 	metricsAfter time.Time
 	failed       bool // the last fetch
+	// certificateExpires is all that is kept of the certificate that the kubelet has
+	// shown last, in seconds since the Unix epoch; 0 if there was none.
+	certificateExpires atomic.Int64
 
 	mu        sync.Mutex
 	idle      *connection     // of direct; nil while it is in use, or there is none
@@ -75,6 +79,18 @@ func (c *Client) Endpoint(n Node) (*Endpoint, error) {
 	}
 	c.add(e)
 	return e, nil
+}
+
+// Address is the host and port that are dialled.
+func (e *Endpoint) Address() string { return e.host }
+
+// CertificateExpires is the end of the certificate that the kubelet has shown last,
+// whether it was accepted or not; zero if it has shown none.
+func (e *Endpoint) CertificateExpires() time.Time {
+	if seconds := e.certificateExpires.Load(); seconds != 0 {
+		return time.Unix(seconds, 0)
+	}
+	return time.Time{}
 }
 
 // set fills in the location. net/http says what a request for it looks like.

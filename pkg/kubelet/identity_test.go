@@ -226,9 +226,22 @@ func TestKubeletCertificates(t *testing.T) {
 				} else if err != nil {
 					t.Error(err)
 				}
+				if got, want := f.endpoint.CertificateExpires(), notAfter(t, k); !got.Equal(want) {
+					t.Errorf("the certificate expires at %v, want %v", got, want)
+				}
 			})
 		}
 	}
+}
+
+// notAfter is the end of the certificate that a kubelet shows.
+func notAfter(t *testing.T, k *fakeKubelet) time.Time {
+	t.Helper()
+	leaf, err := x509.ParseCertificate(k.TLS.Certificates[0].Certificate[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return leaf.NotAfter
 }
 
 // What a kubelet puts into a certificate floods no log.

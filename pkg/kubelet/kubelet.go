@@ -14,6 +14,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 
 	"github.com/kubemeter/metrics-server/pkg/exposition"
@@ -49,7 +50,9 @@ const MetricsPathAnnotation = "metrics.k8s.io/resource-metrics-path"
 
 // Node is what has to be known of a node to scrape it.
 type Node struct {
-	Name      string
+	Name string
+	// UID is that of the object in the API, for Events about it.
+	UID       types.UID
 	Addresses []corev1.NodeAddress
 	// Hostname is the value of the label kubernetes.io/hostname, "" if there is none.
 	Hostname string
@@ -59,9 +62,9 @@ type Node struct {
 	MetricsPath string
 }
 
-// Equal tells whether two nodes are scraped and verified in the same way.
+// Equal tells whether two nodes are the same, scraped and verified in the same way.
 func (n Node) Equal(o Node) bool {
-	return n.Name == o.Name && n.Hostname == o.Hostname && n.Port == o.Port && n.MetricsPath == o.MetricsPath &&
+	return n.Name == o.Name && n.UID == o.UID && n.Hostname == o.Hostname && n.Port == o.Port && n.MetricsPath == o.MetricsPath &&
 		slices.Equal(n.Addresses, o.Addresses)
 }
 

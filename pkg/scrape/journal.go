@@ -4,10 +4,6 @@
 package scrape
 
 import (
-	"fmt"
-	"maps"
-	"slices"
-	"strings"
 	"time"
 
 	"k8s.io/klog/v2"
@@ -147,7 +143,7 @@ func (j *journal) summarize(targets map[string]*target, now time.Time) {
 	if left == 0 {
 		return
 	}
-	failing, refusing, reasons := 0, 0, map[string]int{}
+	failing, refusing, reasons := 0, 0, Reasons{}
 	for _, t := range targets {
 		if t.failing.scrapes >= lastingFailures {
 			failing++
@@ -161,10 +157,6 @@ func (j *journal) summarize(targets map[string]*target, now time.Time) {
 			}
 		}
 	}
-	var list []string
-	for _, reason := range slices.Sorted(maps.Keys(reasons)) {
-		list = append(list, fmt.Sprint(reason, "=", reasons[reason]))
-	}
 	klog.ErrorS(nil, "More nodes begin or cease to fail than are logged one by one", "leftOut", left,
-		"nodes", len(targets), "failing", failing, "answersNotSound", refusing, "reasons", strings.Join(list, " "))
+		"nodes", len(targets), "failing", failing, "answersNotSound", refusing, "reasons", reasons.String())
 }

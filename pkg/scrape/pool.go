@@ -52,7 +52,9 @@ type Config struct {
 	Sink       Sink
 	Clock      clock.WithDelayedExecution
 	Metrics    *Metrics
+	Events     Events        // nil if nobody is to be told of nodes without metrics
 	Resolution time.Duration // the interval between two scrapes of a node
+	MaxAge     time.Duration // how long what was scraped is served; for Events
 	Workers    int           // places in the lane of the healthy; 0 = chosen from the number of nodes
 }
 
@@ -84,6 +86,7 @@ type Pool struct {
 	looks   time.Time // when it is looked next at what is due
 	round   round
 	journal journal
+	notices notices
 }
 
 // scrape is what a worker is to do.
@@ -100,6 +103,7 @@ func NewPool(c Config) *Pool {
 		wake:     make(chan struct{}, 1),
 		decoders: sync.Pool{New: func() any { return new(exposition.Decoder) }},
 		targets:  make(map[string]*target),
+		notices:  notices{events: c.Events, maxAge: c.MaxAge},
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	return p
@@ -143,6 +147,7 @@ func (p *Pool) RemoveNode(name string) {
 	}
 	t.cancel()
 	t.closeEndpoint()
+	t.noticed = false
 	p.resize()
 	p.Metrics.forget(name)
 }
@@ -318,6 +323,7 @@ func (p *Pool) finish(t *target, o outcome, work chan<- scrape) bool {
 	now := p.Clock.Now()
 	p.Metrics.tick(p.round.observe(t.due, now, p.Resolution))
 	p.journal.summarize(p.targets, now)
+	p.notices.count(p.targets, now)
 	switch p.targets[t.name] {
 	case t:
 		if !cancelled {
@@ -342,11 +348,15 @@ func (p *Pool) finish(t *target, o outcome, work chan<- scrape) bool {
 
 // record remembers how a scrape ended. The lock is held.
 func (p *Pool) record(t *target, o outcome, now time.Time) {
+	t.took, t.failure = now.Sub(t.began), o.err
 	if o.err != nil {
 		p.journal.failed(t, o.err, now)
+		p.notices.failed(t, now)
 		t.warmUp.fail(t.failing.scrapes)
 		return
 	}
+	t.succeeded, t.refused = now, o.refused
+	p.notices.answered(t)
 	p.journal.answered(t, o.refused, now)
 	t.warmUp.answer(o.lacking, now)
 }

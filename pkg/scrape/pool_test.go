@@ -93,6 +93,7 @@ type fixture struct {
 	*Pool
 	kubelets *kubelets
 	stored   *stored
+	told     *told
 	registry metrics.KubeRegistry
 }
 
@@ -116,11 +117,12 @@ func runAt(t *testing.T, resolution time.Duration, workers int, nodes int, test 
 				fetched:   map[string][]time.Time{},
 			},
 			stored:   &stored{points: 2, put: map[string][]time.Time{}, failed: map[string]error{}},
+			told:     new(told),
 			registry: registry,
 		}
 		f.Pool = NewPool(Config{
-			Fetcher: f.kubelets, Sink: f.stored, Clock: clock.RealClock{}, Metrics: m,
-			Resolution: resolution, Workers: workers,
+			Fetcher: f.kubelets, Sink: f.stored, Clock: clock.RealClock{}, Metrics: m, Events: f.told,
+			Resolution: resolution, MaxAge: maxAge, Workers: workers,
 		})
 		f.add(nodes)
 		ctx, cancel := context.WithCancel(t.Context())

@@ -35,6 +35,12 @@ type target struct {
 	failing  trouble   // of scrapes
 	refusing trouble   // of samples
 	newUntil time.Time // its failures are not logged until then; never changes
+	noticed  bool      // operators have been told that it is unavailable
+
+	succeeded time.Time     // when the last scrape that has not failed ended
+	took      time.Duration // the last scrape
+	failure   error         // of the last scrape
+	refused   refusal       // of the last answer
 
 	warmUp warmUp
 }

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/client-go/rest"
+	cliflag "k8s.io/component-base/cli/flag"
 
 	"github.com/kubemeter/metrics-server/pkg/kubelet"
 	"github.com/kubemeter/metrics-server/pkg/servingcert"
@@ -40,4 +41,7 @@ type Config struct {
 	// PerNodeMetrics adds the label node to the server's own metrics about
 	// kubelet requests.
 	PerNodeMetrics bool
+	// Flags are what all of this was made of, to be shown at /flagz and /status: none of
+	// them may be a secret. Nil if there are none.
+	Flags *cliflag.NamedFlagSets
 }

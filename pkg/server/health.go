@@ -23,12 +23,7 @@ var (
 
 // addHealthChecks adds checks with the names that metrics-server's have.
 func (s *server) addHealthChecks() error {
-	nodesAndPods := check("metric-informer-sync", func() error {
-		if !s.inventory.NodesSynced() {
-			return errNodesSync
-		}
-		return s.podsSynced()
-	})
+	nodesAndPods := check("metric-informer-sync", s.inventorySynced)
 	pods := check("metadata-informer-sync", s.podsSynced)
 	ready := check("metric-storage-ready", s.metricsReady)
 	readiness := []healthz.HealthChecker{ready, nodesAndPods, pods}
@@ -55,6 +50,13 @@ func (s *server) metricsReady() error {
 		return errNoMetrics
 	}
 	return nil
+}
+
+func (s *server) inventorySynced() error {
+	if !s.inventory.NodesSynced() {
+		return errNodesSync
+	}
+	return s.podsSynced()
 }
 
 func (s *server) podsSynced() error {

@@ -7,21 +7,26 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
 	"runtime/debug"
 	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/wait"
 	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
+	cliflag "k8s.io/component-base/cli/flag"
 	"k8s.io/component-base/metrics"
 	"k8s.io/utils/clock"
 
 	"github.com/kubemeter/metrics-server/pkg/api"
 	"github.com/kubemeter/metrics-server/pkg/inventory"
 	"github.com/kubemeter/metrics-server/pkg/kubelet"
+	"github.com/kubemeter/metrics-server/pkg/nodeevent"
 	"github.com/kubemeter/metrics-server/pkg/scrape"
 	"github.com/kubemeter/metrics-server/pkg/servingcert"
+	"github.com/kubemeter/metrics-server/pkg/status"
 	"github.com/kubemeter/metrics-server/pkg/store"
 )
 
@@ -33,10 +38,13 @@ type server struct {
 	kubelets  *kubelet.Client
 	store     *store.Store
 	pool      *scrape.Pool
+	events    *nodeevent.Recorder
 	inventory *inventory.Inventory
 	api       *genericapiserver.GenericAPIServer
 	// certificate is nil unless the server keeps its certificate itself.
 	certificate *servingcert.Manager
+	flags       *cliflag.NamedFlagSets
+	metrics     metrics.KubeRegistry // our own
 }
 
 // Run serves until ctx is cancelled, and until the requests under way then are
@@ -58,6 +66,10 @@ func (c Config) newServer() (*server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("client of the API server: %w", err)
 	}
+	dynamicClient, err := dynamic.NewForConfig(c.Client)
+	if err != nil {
+		return nil, fmt.Errorf("client of the API server for any resource: %w", err)
+	}
 	podClient, err := inventory.NewPodClient(c.Client)
 	if err != nil {
 		return nil, fmt.Errorf("client of the API server for pods: %w", err)
@@ -74,10 +86,13 @@ func (c Config) newServer() (*server, error) {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
 
-	s := &server{kubelets: kubelets, store: store.New(clk, c.MaxAge)}
+	s := &server{kubelets: kubelets, store: store.New(clk, c.MaxAge), metrics: registry}
+	s.events = nodeevent.New(nodeevent.Config{
+		Client: client.EventsV1(), Dynamic: dynamicClient, Clock: clk, Instance: instance(),
+	})
 	s.pool = scrape.NewPool(scrape.Config{
-		Fetcher: kubelets, Sink: s.store, Clock: clk, Metrics: scrapeMetrics,
-		Resolution: c.Resolution, Workers: c.ScrapeWorkers,
+		Fetcher: kubelets, Sink: s.store, Clock: clk, Metrics: scrapeMetrics, Events: s.events,
+		Resolution: c.Resolution, MaxAge: c.MaxAge, Workers: c.ScrapeWorkers,
 	})
 	s.inventory = inventory.New(client, podClient, c.NodeSelector, nodes{s.store, s.pool}, s.store)
 	if err := registry.CustomRegister(newStateCollector(s.store, s.pool)); err != nil {
@@ -86,7 +101,8 @@ func (c Config) newServer() (*server, error) {
 
 	lists := api.NewListMemory(listMemory(debug.SetMemoryLimit(-1)), c.APIServer.MaxRequestsInFlight, apiMetrics)
 	c.APIServer.BuildHandlerChainFunc = func(handler http.Handler, config *genericapiserver.Config) http.Handler {
-		return genericapiserver.DefaultBuildHandlerChain(api.EndStalled(lists.Admit(handler), apiMetrics, api.StallLimit), config)
+		return status.AskForToken(genericapiserver.DefaultBuildHandlerChain(
+			api.EndStalled(lists.Admit(handler), apiMetrics, api.StallLimit), config))
 	}
 	if err := s.manageCertificate(c, client, clk, registry.Register); err != nil {
 		return nil, fmt.Errorf("serving certificate: %w", err)
@@ -102,6 +118,8 @@ func (c Config) newServer() (*server, error) {
 		return nil, fmt.Errorf("API server: %w", err)
 	}
 	s.api.Handler.NonGoRestfulMux.Handle("/metrics", metricsHandler(registry))
+	s.api.Handler.NonGoRestfulMux.Handle(status.Path, s.statusSource(&c, clk).Handler())
+	s.flags = c.Flags
 	if err := api.Install(s.api, s.store, apiMetrics); err != nil {
 		return nil, fmt.Errorf("API group: %w", err)
 	}
@@ -110,11 +128,13 @@ func (c Config) newServer() (*server, error) {
 
 func (s *server) run(ctx context.Context) error {
 	prepared := s.api.PrepareRun()
+	s.installZPages()
 	// Requests are served for a while after ctx ends, and from live data.
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	running.Go(func() { s.inventory.Run(background) })
 	running.Go(func() { s.pool.Run(background) })
+	running.Go(func() { s.events.Run(background) })
 	running.Go(func() { wait.UntilWithContext(background, func(context.Context) { s.store.Expire() }, expirePeriod) })
 	running.Go(func() { s.trim(background) })
 	if s.certificate != nil {
@@ -126,6 +146,12 @@ func (s *server) run(ctx context.Context) error {
 	running.Wait()
 	s.kubelets.Close()
 	return err
+}
+
+// instance tells the replicas apart in Events. In a pod, the host is the pod.
+func instance() string {
+	host, _ := os.Hostname()
+	return "metrics-server-" + host
 }
 
 // nodes hands a node to the store first, so that there is a place for its

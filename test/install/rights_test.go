@@ -27,9 +27,15 @@ const streamingLists = "KUBE_FEATURE_WatchListClient"
 
 const tlsSecret = "metrics-server-tls"
 
-// ownRules are those of the release's own roles that are bound to the server's
-// account.
-func (s *installed) ownRules(t *testing.T) (cluster, namespaced []rbacv1.PolicyRule, bindings []string) {
+// role is a Role of the release that is bound to the server's account, or without a
+// namespace a ClusterRole.
+type role struct {
+	namespace, name string
+	rules           []rbacv1.PolicyRule
+}
+
+// ownRoles are the release's own, with all bindings.
+func (s *installed) ownRoles(t *testing.T) (roles []role, bindings []string) {
 	t.Helper()
 	all := objects(t, s.must(t, "get", "manifest", "metrics-server", "--namespace", s.namespace))
 	for _, b := range typed[rbacv1.ClusterRoleBinding](t, all, "ClusterRoleBinding") {
@@ -40,16 +46,16 @@ func (s *installed) ownRules(t *testing.T) (cluster, namespaced []rbacv1.PolicyR
 	}
 	for _, r := range typed[rbacv1.ClusterRole](t, all, "ClusterRole") {
 		if r.Name == "system:metrics-server" {
-			cluster = r.Rules
+			roles = append(roles, role{"", r.Name, r.Rules})
 		}
 	}
 	for _, r := range typed[rbacv1.Role](t, all, "Role") {
-		namespaced = append(namespaced, r.Rules...)
+		roles = append(roles, role{r.Namespace, r.Name, r.Rules})
 	}
-	if len(cluster) == 0 || len(namespaced) == 0 || len(bindings) != 4 {
-		t.Fatalf("rules %v and %v, bindings %v", cluster, namespaced, bindings)
+	if len(roles) != 3 || len(bindings) != 5 {
+		t.Fatalf("roles %v, bindings %v", roles, bindings)
 	}
-	return cluster, namespaced, bindings
+	return roles, bindings
 }
 
 // askAsPrometheus reads /metrics with a token, so that the server asks the API
@@ -88,18 +94,21 @@ func (k kubelets) used() map[grant]bool {
 	return used
 }
 
-// TestServer has the server run with the flags and rights of the chart.
+// TestServer has the server run with the flags and rights of the chart. What the second
+// has to tell of the dead node, the first has told.
 func TestServer(t *testing.T) {
 	s := installServer(t)
 	from := auditEnd(t)
 	var metrics string
 	for _, streaming := range []string{"true", "false"} {
 		t.Setenv(streamingLists, streaming)
+		started := auditEnd(t)
 		p, stop := s.start(t)
 		s.waitServed(t, p)
 		if streaming == "true" {
 			metrics = s.askAsPrometheus(t)
 		}
+		s.waitEvent(t, started)
 		stop()
 	}
 	t.Run("no call is refused, and no right is spare", func(t *testing.T) { s.checkRights(t, from) })
@@ -110,7 +119,7 @@ func TestServer(t *testing.T) {
 // and the kubelets, with what it may do.
 func (s *installed) checkRights(t *testing.T, from int64) {
 	t.Helper()
-	cluster, namespaced, bindings := s.ownRules(t)
+	roles, bindings := s.ownRoles(t)
 	used, reasons := s.used(), ""
 	for _, e := range eventsOf(t, s.user, from) {
 		if e.refused() {
@@ -119,12 +128,16 @@ func (s *installed) checkRights(t *testing.T, from int64) {
 		reasons += e.Annotations["authorization.k8s.io/reason"] + "\n"
 		for _, g := range e.grants() {
 			used[g] = true
+			g.name = "" // the right may be to all of them
+			used[g] = true
 		}
 	}
-	for _, g := range append(grantsOf(cluster), grantsOf(namespaced)...) {
-		t.Logf("%-50s used: %t", g, used[g])
-		if !used[g] {
-			t.Errorf("nothing needs the right to %s", g)
+	for _, r := range roles {
+		for _, g := range grantsOf(r.rules) {
+			t.Logf("%-50s used: %t", g, used[g])
+			if !used[g] {
+				t.Errorf("nothing needs the right to %s", g)
+			}
 		}
 	}
 	for _, b := range bindings {
@@ -134,26 +147,39 @@ func (s *installed) checkRights(t *testing.T, from int64) {
 	}
 }
 
+// waitEvent waits until the server has told of the dead node.
+func (s *installed) waitEvent(t *testing.T, from int64) {
+	t.Helper()
+	eventually.Succeeds(t, patience, func() error {
+		for _, e := range eventsOf(t, s.user, from) {
+			if e.ObjectRef.Resource == "events" && (e.ResponseStatus.Code == http.StatusCreated || e.Verb == "patch") {
+				return nil
+			}
+		}
+		return errors.New("no Event is written")
+	})
+}
+
 // TestEachRightIsNeeded takes each right away in turn.
 func TestEachRightIsNeeded(t *testing.T) {
 	t.Setenv(streamingLists, "false")
 	s := installServer(t)
-	cluster, namespaced, _ := s.ownRules(t)
-	for _, g := range grantsOf(cluster) {
-		s.checkNeeded(t, g, func(ctx context.Context, rules []rbacv1.PolicyRule) error {
-			return setClusterRole(ctx, "system:metrics-server", rules)
-		}, cluster)
-	}
-	for _, g := range grantsOf(namespaced) {
-		s.checkNeeded(t, g, func(ctx context.Context, rules []rbacv1.PolicyRule) error {
-			return setRole(ctx, s.namespace, "metrics-server-tls", rules)
-		}, namespaced)
+	roles, _ := s.ownRoles(t)
+	// Some rights are needed only for what is there already.
+	from := auditEnd(t)
+	_, stop := s.start(t)
+	s.waitEvent(t, from)
+	stop()
+	for _, r := range roles {
+		for _, g := range grantsOf(r.rules) {
+			s.checkNeeded(t, r, g)
+		}
 	}
 }
 
 // checkNeeded starts the server without a right, and without what it has made
 // before, and waits until it is refused something for that reason.
-func (s *installed) checkNeeded(t *testing.T, g grant, set func(context.Context, []rbacv1.PolicyRule) error, all []rbacv1.PolicyRule) {
+func (s *installed) checkNeeded(t *testing.T, r role, g grant) {
 	t.Helper()
 	t.Run(g.String(), func(t *testing.T) {
 		err := plane.Client().CoreV1().Secrets(s.namespace).Delete(t.Context(), tlsSecret, metav1.DeleteOptions{})
@@ -161,11 +187,11 @@ func (s *installed) checkNeeded(t *testing.T, g grant, set func(context.Context,
 			t.Fatal(err)
 		}
 		setBundle(t, "")
-		if err := set(t.Context(), rulesWithout(grantsOf(all), g)); err != nil {
+		if err := r.set(t.Context(), rulesWithout(grantsOf(r.rules), g)); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() {
-			if err := set(context.WithoutCancel(t.Context()), all); err != nil {
+			if err := r.set(context.WithoutCancel(t.Context()), r.rules); err != nil {
 				t.Error(err)
 			}
 		})
@@ -211,25 +237,25 @@ func (k kubelets) refusals() (n int) {
 	return n
 }
 
-func setClusterRole(ctx context.Context, name string, rules []rbacv1.PolicyRule) error {
-	roles := plane.Client().RbacV1().ClusterRoles()
-	role, err := roles.Get(ctx, name, metav1.GetOptions{})
+// set gives the role other rules.
+func (r role) set(ctx context.Context, rules []rbacv1.PolicyRule) error {
+	if r.namespace == "" {
+		roles := plane.Client().RbacV1().ClusterRoles()
+		object, err := roles.Get(ctx, r.name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		object.Rules = rules
+		_, err = roles.Update(ctx, object, metav1.UpdateOptions{})
+		return err
+	}
+	roles := plane.Client().RbacV1().Roles(r.namespace)
+	object, err := roles.Get(ctx, r.name, metav1.GetOptions{})
 	if err != nil {
 		return err
 	}
-	role.Rules = rules
-	_, err = roles.Update(ctx, role, metav1.UpdateOptions{})
-	return err
-}
-
-func setRole(ctx context.Context, namespace, name string, rules []rbacv1.PolicyRule) error {
-	roles := plane.Client().RbacV1().Roles(namespace)
-	role, err := roles.Get(ctx, name, metav1.GetOptions{})
-	if err != nil {
-		return err
-	}
-	role.Rules = rules
-	_, err = roles.Update(ctx, role, metav1.UpdateOptions{})
+	object.Rules = rules
+	_, err = roles.Update(ctx, object, metav1.UpdateOptions{})
 	return err
 }
 

@@ -141,7 +141,7 @@ func installServer(t *testing.T, values ...string) *installed {
 	s.args = append(d.Spec.Template.Spec.Containers[0].Args,
 		"--kubeconfig="+kubeconfig, "--authentication-kubeconfig="+kubeconfig, "--authorization-kubeconfig="+kubeconfig,
 		"--kubelet-certificate-authority="+kubeletCA, "--bind-address=127.0.0.1", fmt.Sprint("--secure-port=", s.port),
-		"--metric-resolution=10s", "--kubelet-request-timeout=4s",
+		"--metric-resolution=10s", "--metric-max-age=20s", "--kubelet-request-timeout=4s",
 	)
 	return s
 }

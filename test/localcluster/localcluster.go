@@ -247,6 +247,9 @@ func (l *Local) StartAnother(flags ...string) (p *cluster.Process, url string, e
 // ServerArgs are those of the metrics server, and good for any that is compatible.
 func (l *Local) ServerArgs() []string { return slices.Clone(l.serverArgs) }
 
+// ServerBinary is the path of the metrics server, which has subcommands, too.
+func (l *Local) ServerBinary() string { return l.options.Server }
+
 // ServerURL is where the server itself listens, without the aggregation layer.
 func (l *Local) ServerURL() string { return fmt.Sprintf("https://localhost:%d", l.serverPort) }
 

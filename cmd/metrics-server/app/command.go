@@ -48,6 +48,12 @@ func execute(ctx context.Context, o *options, args []string, stdout, stderr io.W
 	if err == nil {
 		return 0
 	}
+	if found := (*checkError)(nil); errors.As(err, &found) {
+		if found.err != nil {
+			printProblems(stderr, found.err)
+		}
+		return found.code
+	}
 	if !errors.Is(err, errRun) {
 		printProblems(stderr, err)
 	}
@@ -58,7 +64,8 @@ func newCommand(stdout io.Writer, o *options, run Run) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: name,
 		Long: "Kubemeter metrics-server polls every kubelet for the CPU and memory usage of nodes and pods,\n" +
-			"and serves the last of it as metrics.k8s.io, which kubectl top and autoscalers read.",
+			"and serves the last of it as metrics.k8s.io, which kubectl top and autoscalers read.\n\n" +
+			"metrics-server check says what keeps a cluster from having metrics, and how to mend it: see metrics-server check --help.",
 		Args:          noArguments,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -77,6 +84,8 @@ func newCommand(stdout io.Writer, o *options, run Run) *cobra.Command {
 		cmd.Flags().AddFlagSet(sections.FlagSets[section])
 	}
 	cliflag.SetUsageAndHelpFunc(cmd, sections, columns(stdout))
+	cmd.CompletionOptions.DisableDefaultCmd = true
+	cmd.AddCommand(newCheckCommand(stdout))
 	return cmd
 }
 

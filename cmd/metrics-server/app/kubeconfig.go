@@ -38,11 +38,16 @@ func (o *kubeconfigOption) load() (*rest.Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	setClient(c)
+	return c, nil
+}
+
+// setClient says who asks, how much, and in which format.
+func setClient(c *rest.Config) {
 	c.UserAgent = fmt.Sprintf("%s/%s (%s/%s)", name, version.Get().GitVersion, runtime.GOOS, runtime.GOARCH)
 	c.ContentType = k8sruntime.ContentTypeProtobuf
 	c.AcceptContentTypes = k8sruntime.ContentTypeProtobuf + "," + k8sruntime.ContentTypeJSON
 	c.QPS, c.Burst = clientQPS, clientBurst
-	return c, nil
 }
 
 // loadKubeconfig reads the file that a flag names, or takes the service account

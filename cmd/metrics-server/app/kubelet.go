@@ -148,9 +148,8 @@ func (o *kubeletOptions) selector() (labels.Selector, error) {
 }
 
 // config takes the credentials and the CA from the client of the API server, and
-// replaces what flags give. It says so if kubelets are not verified.
+// replaces what flags give.
 func (o *kubeletOptions) config(apiServer *rest.Config, resolution time.Duration) kubelet.Config {
-	o.reportVerification()
 	c := kubelet.Config{
 		Client:            o.client(apiServer),
 		Insecure:          o.completelyInsecure,

@@ -7,9 +7,7 @@ import (
 	"bytes"
 	"strings"
 	"testing"
-	"time"
 
-	"k8s.io/client-go/rest"
 	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/klog/v2"
 )
@@ -34,7 +32,7 @@ func TestInsecureKubeletsAreReported(t *testing.T) {
 			if tc.flag != "" {
 				args = append(args, tc.flag)
 			}
-			parse(t, args...).kubelet.config(&rest.Config{}, time.Minute)
+			parse(t, args...).kubelet.reportVerification()
 			klog.Flush()
 			if tc.want == 0 && log.Len() > 0 {
 				t.Errorf("the log has %q", log.String())

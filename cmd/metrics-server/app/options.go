@@ -19,6 +19,7 @@ type options struct {
 	logging     *loggingOptions
 	kubeconfig  kubeconfigOption
 	showVersion bool
+	given       cliflag.NamedFlagSets // what flags returned
 }
 
 // newOptions returns the defaults. gate is what --feature-gates sets: the one of
@@ -46,6 +47,7 @@ func (o *options) flags() (sections cliflag.NamedFlagSets) {
 	o.apiServer.addFlags(&sections)
 	o.servingCert.addFlags(sections.FlagSet("apiserver secure serving"))
 	o.logging.addFlags(sections.FlagSet("logging"))
+	o.given = sections
 	return sections
 }
 
@@ -83,6 +85,7 @@ func (o *options) config() (*server.Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	o.kubelet.reportVerification()
 	return &server.Config{
 		APIServer:          apiServer,
 		Client:             client,
@@ -93,5 +96,6 @@ func (o *options) config() (*server.Config, error) {
 		ScrapeWorkers:      o.metrics.workers,
 		NodeSelector:       nodeSelector,
 		PerNodeMetrics:     o.kubelet.perNodeMetrics,
+		Flags:              &o.given,
 	}, nil
 }

@@ -1,0 +1,98 @@
+// Copyright The Kubemeter Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package check
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	certutil "k8s.io/client-go/util/cert"
+)
+
+const (
+	// authenticationConfig is where the API server says, in namespace kube-system, how
+	// the servers behind it recognize it.
+	authenticationConfig = "extension-apiserver-authentication"
+	requestHeaderCA      = "requestheader-client-ca-file"
+	// expiresSoon is when somebody should have renewed a certificate.
+	expiresSoon = 14 * 24 * time.Hour
+)
+
+// mendAggregation is for whoever runs the API server.
+var mendAggregation = []string{
+	comment("give kube-apiserver the flags --requestheader-client-ca-file, --requestheader-username-headers=X-Remote-User, " +
+		"--requestheader-group-headers=X-Remote-Group, --requestheader-extra-headers-prefix=X-Remote-Extra-, --proxy-client-cert-file and --proxy-client-key-file; " +
+		"on a control plane node of kubeadm:"),
+	"sudo kubeadm init phase certs front-proxy-ca && sudo kubeadm init phase certs front-proxy-client && sudo kubeadm init phase control-plane apiserver",
+}
+
+// checkAggregation looks at what the API server says of its front proxy.
+func (c *checker) checkAggregation(ctx context.Context, s *Step) {
+	if answer, err := c.get(ctx, "/apis/"+apiServiceGroup+"/v1", nil); err == nil && answer.status == 404 {
+		s.find(codeAggregationOff, "cluster", "the API server does not serve "+apiServiceGroup+"/v1", mendAggregation...)
+		return
+	}
+	config, err := c.client.CoreV1().ConfigMaps(metav1.NamespaceSystem).Get(ctx, authenticationConfig, metav1.GetOptions{})
+	object := "configmap/" + authenticationConfig
+	switch {
+	case apierrors.IsNotFound(err):
+		s.find(codeFrontProxyMissing, object, "there is no ConfigMap "+authenticationConfig+" in namespace kube-system", mendAggregation...)
+		return
+	case err != nil:
+		unseen(s, "the configuration of the front proxy", err)
+		return
+	}
+	pem := config.Data[requestHeaderCA]
+	if pem == "" {
+		s.find(codeFrontProxyMissing, object, fmt.Sprintf("ConfigMap %s has no %s", authenticationConfig, requestHeaderCA), mendAggregation...)
+		return
+	}
+	c.checkFrontProxyCA(s, object, pem)
+	var names []string
+	if err := json.Unmarshal([]byte(config.Data["requestheader-allowed-names"]), &names); err == nil {
+		s.fact("the front proxy may have the names: %s", orAny(names))
+	}
+}
+
+func orAny(names []string) string {
+	if len(names) == 0 {
+		return "any"
+	}
+	return plain(strings.Join(names, ", "))
+}
+
+// checkFrontProxyCA is content with one certificate that is good: others may be on
+// their way out.
+func (c *checker) checkFrontProxyCA(s *Step, object, pem string) {
+	certs, err := certutil.ParseCertsPEM([]byte(pem))
+	if err != nil {
+		s.find(codeFrontProxyCA, object, fmt.Sprintf("%s: %v", requestHeaderCA, err), mendAggregation...)
+		return
+	}
+	now, last := c.Clock.Now(), time.Time{}
+	for _, cert := range certs {
+		if cert.NotAfter.After(last) {
+			last = cert.NotAfter
+		}
+	}
+	renew := []string{
+		comment("renew the front proxy's CA and its client certificate, and restart kube-apiserver; on a control plane node of kubeadm:"),
+		"sudo rm /etc/kubernetes/pki/front-proxy-* && sudo kubeadm init phase certs front-proxy-ca && sudo kubeadm init phase certs front-proxy-client",
+	}
+	switch {
+	case now.After(last):
+		s.find(codeFrontProxyExpired, object, "the CA of the front proxy has expired on "+date(last), renew...)
+	case last.Sub(now) < expiresSoon:
+		s.find(codeFrontProxyExpiring, object, "the CA of the front proxy expires on "+date(last), renew...)
+	default:
+		s.fact("the CA of the front proxy is valid until %s", date(last))
+	}
+}
+
+func date(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -1,0 +1,97 @@
+// Copyright The Kubemeter Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package check
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/yaml"
+)
+
+// manifestRights are those of the manifests that users apply, by role.
+func manifestRights(t *testing.T) map[string]bool {
+	t.Helper()
+	text, err := os.ReadFile("../../manifests/base/rbac.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]bool{}
+	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), 4096)
+	for {
+		var object struct {
+			Kind     string                           `json:"kind"`
+			Metadata struct{ Name, Namespace string } `json:"metadata"`
+			Rules    []rbacv1.PolicyRule              `json:"rules"`
+		}
+		err := decoder.Decode(&object)
+		if errors.Is(err, io.EOF) {
+			return all
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if object.Kind != "Role" && object.Kind != "ClusterRole" || object.Metadata.Name == "system:aggregated-metrics-reader" {
+			continue
+		}
+		for _, rule := range object.Rules {
+			for _, resource := range rule.Resources {
+				for _, verb := range rule.Verbs {
+					all[strings.Join([]string{object.Metadata.Namespace + "/" + object.Metadata.Name, verb, rule.APIGroups[0], resource, strings.Join(rule.ResourceNames, ",")}, " ")] = true
+				}
+			}
+		}
+	}
+}
+
+// The rights that are asked for, and that a command gives, are those of the manifests.
+func TestRightsAreThoseOfTheManifests(t *testing.T) {
+	c := &checker{}
+	c.flags.CertificateSecret = types.NamespacedName{Namespace: "kube-system", Name: "metrics-server-tls"}
+	got := map[string]bool{}
+	for _, r := range c.rights() {
+		if r.role.builtIn != "" {
+			continue
+		}
+		for _, verb := range r.verbs {
+			got[strings.Join([]string{r.role.namespace + "/" + r.role.name, verb, r.group, r.resource, strings.Join(r.names, ",")}, " ")] = true
+		}
+	}
+	want := manifestRights(t)
+	if !maps.Equal(got, want) {
+		t.Errorf("rights\n%s\nwant\n%s", strings.Join(slices.Sorted(maps.Keys(got)), "\n"), strings.Join(slices.Sorted(maps.Keys(want)), "\n"))
+	}
+}
+
+// Each right that is missing is found.
+func TestRights(t *testing.T) {
+	for resource, code := range map[string]Code{
+		"nodes": codeRight, "pods": codeRight, "nodes/metrics": codeRight, "nodes/stats": codeRightOptional, "events": codeRightOptional,
+		"tokenreviews": codeRight, "subjectaccessreviews": codeRight, "configmaps": codeRight,
+	} {
+		f := newFakeAPI(t)
+		f.denied[resource] = true
+		finding := mustFind(t, f.run(t, f.config(t)), code, resource)
+		if len(finding.Mend) != 1 || !strings.Contains(finding.Mend[0], "kubectl auth reconcile") {
+			t.Errorf("%s: %q", resource, finding.Mend)
+		}
+	}
+}
+
+func TestNoAccount(t *testing.T) {
+	f := newFakeAPI(t)
+	f.remove("/api/v1/namespaces/kube-system/serviceaccounts/metrics-server")
+	finding := mustFind(t, f.run(t, f.config(t)), codeAccountMissing, "kube-system/metrics-server")
+	if finding.Mend[0] != "kubectl -n kube-system create serviceaccount metrics-server" {
+		t.Errorf("%q", finding.Mend)
+	}
+}
