@@ -31,12 +31,18 @@ run: build ## Start a local cluster with the server in it, and show kubectl top 
 .PHONY: test
 test: test-unit ## Run all tests: unit, integration and end-to-end (KUBERNETES=v1.34).
 # Go's cache of test results does not know that these build the server.
-	cd test && $(GOTEST) -count=1 -timeout 25m $$(go list ./... | grep -v /realnode)
+# Most packages wait for scrapes most of the time, so that three at a time fit two cores.
+	cd test && $(GOTEST) -count=1 -p 3 -timeout 25m $$(go list ./... | grep -v -e /realnode -e /readers)
 
 .PHONY: test-node
 test-node: ## Test with a real kubelet and real containers, as root (ARGS=-for=10m, KUBERNETES=v1.34).
 	$(MAKE) --no-print-directory image PLATFORMS=linux/$$(go env GOHOSTARCH)
 	cd test && $(GOTEST) -count=1 -v -timeout 60m ./realnode -args $(ARGS)
+
+.PHONY: test-readers
+test-readers: ## Test what kubectl of four versions, client libraries and k9s show (ARGS="-run 'ClientGo|Python'").
+# The first time, building k9s and kubectl of each version takes minutes.
+	cd test && $(GOTEST) -count=1 -v -timeout 60m $(ARGS) ./readers
 
 .PHONY: test-unit
 test-unit: ## Run the quick tests.
