@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"syscall"
@@ -68,13 +69,21 @@ func run(ctx context.Context, server string, nodes, pods int, resolution time.Du
 			return interrupted(ctx, err)
 		}
 	}
+	if err := check(ctx, l, os.Stdout, server); err != nil {
+		return interrupted(ctx, err)
+	}
 	fmt.Printf("\n%d nodes and %d pods are served, %s after the start.\n", nodes, pods, took)
 	if once {
 		return nil
 	}
-	kubeconfig := l.AdminKubeconfig()
-	fmt.Printf("Point your own kubectl at it:\n\n    export KUBECONFIG=%s PATH=%s:$PATH\n\nCtrl-C ends it. The server's log follows.\n",
-		kubeconfig, filepath.Dir(l.KubectlPath()))
+	if err := l.Apply(ctx, statusReader); err != nil {
+		return interrupted(ctx, err)
+	}
+	fmt.Printf("Point your own kubectl at it:\n\n    export KUBECONFIG=%s PATH=%s:$PATH\n\n"+
+		"The server's own page is %s/status: leave the user empty, and give as the password what this prints:\n\n"+
+		"    kubectl -n kube-system create token status-reader\n\n"+
+		"Ctrl-C ends it. The server's log follows.\n",
+		l.AdminKubeconfig(), filepath.Dir(l.KubectlPath()), l.ServerURL())
 	select {
 	case <-ctx.Done():
 		return nil
@@ -92,6 +101,38 @@ func show(ctx context.Context, l *localcluster.Local, w io.Writer, command []str
 	fmt.Fprint(w, "\n", out)
 	return err
 }
+
+// check has the server's binary say what is wrong. It is an error if anything is.
+func check(ctx context.Context, l *localcluster.Local, w io.Writer, server string) error {
+	fmt.Fprintln(w, "\n$ metrics-server check")
+	cmd := exec.CommandContext(ctx, server, "check", "--kubeconfig="+l.AdminKubeconfig(), "--server-url="+l.ServerURL())
+	cmd.Stdout, cmd.Stderr = w, os.Stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%s check: %w", server, err)
+	}
+	return nil
+}
+
+// statusReader may see the server's own page.
+const statusReader = `
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: status-reader, namespace: kube-system}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: status-reader}
+rules:
+- nonResourceURLs: [/status]
+  verbs: [get]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: status-reader}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: status-reader}
+subjects:
+- {kind: ServiceAccount, name: status-reader, namespace: kube-system}
+`
 
 // interrupted leaves out what Ctrl-C broke off.
 func interrupted(ctx context.Context, err error) error {
