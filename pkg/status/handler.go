@@ -4,6 +4,7 @@
 package status
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -61,7 +62,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	body, err := h.body(format, q)
+	body, err := h.body(r.Context(), format, q)
+	if r.Context().Err() != nil {
+		return // nobody waits for it any more
+	}
 	if err != nil {
 		klog.ErrorS(err, "The status cannot be shown")
 		http.Error(w, "the status cannot be shown: "+err.Error(), http.StatusInternalServerError)
@@ -71,9 +75,12 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body) // the client may be gone
 }
 
-func (h *handler) body(format string, q query) ([]byte, error) {
+func (h *handler) body(ctx context.Context, format string, q query) ([]byte, error) {
 	h.one.Lock()
 	defer h.one.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	status := h.source.status(q)
 	if format == formatJSON {
 		return json.Marshal(status)

@@ -4,6 +4,7 @@
 package status
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/kubemeter/metrics-server/pkg/kubelet"
+	"github.com/kubemeter/metrics-server/pkg/scrape"
 	"github.com/kubemeter/metrics-server/pkg/store"
 )
 
@@ -51,6 +53,22 @@ func TestFormats(t *testing.T) {
 	}
 	if len(s.Nodes) != 3 || s.Nodes[1].Name != "node-0001" || s.Totals.PodsServed != 90 || s.Server.Resolution != 60 {
 		t.Errorf("got %+v", s)
+	}
+}
+
+// What nobody waits for any more is not made.
+func TestClientGone(t *testing.T) {
+	c := newCluster(3)
+	c.Scrapes = func() []scrape.State {
+		t.Error("a status is made")
+		return nil
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	w := httptest.NewRecorder()
+	c.Handler().ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, Path, nil))
+	if w.Body.Len() > 0 {
+		t.Errorf("got %q", w.Body)
 	}
 }
 
