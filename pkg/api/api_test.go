@@ -132,9 +132,7 @@ func newHandlerWith(t testing.TB, s *store.Store, lists *ListMemory, limit time.
 	namer := openapinamer.NewDefinitionNamer(Scheme)
 	config.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(openapi.GetOpenAPIDefinitions, namer)
 	config.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(openapi.GetOpenAPIDefinitions, namer)
-	config.BuildHandlerChainFunc = func(handler http.Handler, config *genericapiserver.Config) http.Handler {
-		return genericapiserver.DefaultBuildHandlerChain(EndStalled(lists.Admit(handler), lists.metrics, limit), config)
-	}
+	config.BuildHandlerChainFunc = BuildHandlerChain(lists, limit)
 	generic, err := config.Complete(nil).New("test", genericapiserver.NewEmptyDelegate())
 	if err != nil {
 		t.Fatal(err)

@@ -20,17 +20,18 @@ const StallLimit = 30 * time.Second
 
 var errStalled = errors.New("the client does not read")
 
-// EndStalled ends lists and watches whose client has not read for a time, so that
-// they hold neither memory nor a connection. Without it, a write waits for as long
-// as the connection lives.
-func EndStalled(handler http.Handler, m *Metrics, limit time.Duration) http.Handler {
+// endStalled ends lists and watches whose client has not read for a time. Without it, a
+// write waits for as long as the connection lives.
+func endStalled(handler http.Handler, m *Metrics, limit time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		info, ok := genericapirequest.RequestInfoFrom(req.Context())
 		if !ok || info.Verb != "watch" && info.Verb != "list" {
 			handler.ServeHTTP(w, req)
 			return
 		}
-		timed := &timedWriter{ResponseWriter: w, controller: http.NewResponseController(w), limit: limit, stalled: func() {}}
+		timed := &timedWriter{
+			ResponseWriter: w, controller: http.NewResponseController(w), deadline: deadlineOf(req), limit: limit, stalled: func() {},
+		}
 		if info.Verb == "list" {
 			handler.ServeHTTP(responsewriter.WrapForHTTP1Or2(&pieceWriter{timed}), req)
 			// The limit stays: what is left in the buffers of HTTP/2 is written when
@@ -62,6 +63,7 @@ func (w *pieceWriter) Write(p []byte) (n int, err error) {
 type timedWriter struct {
 	http.ResponseWriter
 	controller *http.ResponseController
+	deadline   *deadline
 	limit      time.Duration
 	stalled    func()
 }
@@ -72,12 +74,11 @@ func (w *timedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // limitWrites starts the time anew, or takes the limit away: with HTTP/2, it would
 // end a stream that has nothing to write, too.
 func (w *timedWriter) limitWrites(on bool) {
-	var deadline time.Time
+	var end time.Time
 	if on {
-		deadline = time.Now().Add(w.limit)
+		end = time.Now().Add(w.limit)
 	}
-	// The error is that the writer knows no deadlines, as in tests.
-	_ = w.controller.SetWriteDeadline(deadline)
+	w.deadline.set(end)
 }
 
 func (w *timedWriter) Write(p []byte) (int, error) {

@@ -684,12 +684,12 @@ func TestStallLimitWithoutDeadlines(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	handler := EndStalled(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	handler := withDeadline(endStalled(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, err := io.WriteString(w, "event")
 		if err := errors.Join(err, http.NewResponseController(w).Flush()); err != nil {
 			t.Error(err)
 		}
-	}), m, StallLimit)
+	}), m, StallLimit))
 	for _, verb := range []string{"watch", "list"} {
 		ctx := genericapirequest.WithRequestInfo(t.Context(), &genericapirequest.RequestInfo{Verb: verb})
 		recorder := httptest.NewRecorder()

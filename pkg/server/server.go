@@ -100,9 +100,9 @@ func (c Config) newServer() (*server, error) {
 	}
 
 	lists := api.NewListMemory(listMemory(debug.SetMemoryLimit(-1)), c.APIServer.MaxRequestsInFlight, apiMetrics)
+	build := api.BuildHandlerChain(lists, api.StallLimit)
 	c.APIServer.BuildHandlerChainFunc = func(handler http.Handler, config *genericapiserver.Config) http.Handler {
-		return status.AskForToken(genericapiserver.DefaultBuildHandlerChain(
-			api.EndStalled(lists.Admit(handler), apiMetrics, api.StallLimit), config))
+		return status.AskForToken(build(handler, config))
 	}
 	if err := s.manageCertificate(c, client, clk, registry.Register); err != nil {
 		return nil, fmt.Errorf("serving certificate: %w", err)
