@@ -64,13 +64,14 @@ lint-chart: ## Run helm lint and helm template, of both versions of Helm, on the
 	done; done
 
 .PHONY: generate
-generate: ## Generate the OpenAPI definitions.
+generate: ## Generate the OpenAPI definitions, and the references in docs/.
 	$(TOOL) openapi-gen --go-header-file hack/boilerplate.go.txt --report-filename /dev/null \
 		--output-pkg github.com/kubemeter/metrics-server/pkg/api/openapi \
 		--output-dir $(or $(OUT),pkg/api/openapi) --output-file zz_generated.openapi.go \
 		k8s.io/metrics/pkg/apis/metrics/v1 k8s.io/metrics/pkg/apis/metrics/v1beta1 \
 		k8s.io/apimachinery/pkg/apis/meta/v1 k8s.io/apimachinery/pkg/api/resource \
 		k8s.io/apimachinery/pkg/runtime k8s.io/apimachinery/pkg/version
+	go run ./hack/docs $(or $(OUT),docs)
 
 .PHONY: bench
 bench: ## Run the benchmarks, and print them with benchstat.

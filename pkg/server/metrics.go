@@ -24,6 +24,17 @@ func metricsHandler(own metrics.KubeRegistry) http.Handler {
 		promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
 }
 
+// Registries returns what has our own metrics and those of the libraries, of a server that
+// does not run. It is for the reference in docs/: they describe families without samples,
+// too.
+func (c Config) Registries() (own, libraries *prometheus.Registry, err error) {
+	s, err := c.newServer()
+	if err != nil {
+		return nil, nil, err
+	}
+	return s.metrics.Registerer().(*prometheus.Registry), legacyregistry.Registerer().(*prometheus.Registry), nil
+}
+
 var (
 	pointsDesc = metrics.NewDesc("metrics_server_storage_points",
 		"Number of nodes and containers of which points are stored", []string{"type"}, nil, metrics.ALPHA, "")
