@@ -24,12 +24,14 @@ const (
 	expiresSoon = 14 * 24 * time.Hour
 )
 
-// mendAggregation is for whoever runs the API server.
+// mendAggregation is for whoever runs the API server. kubeadm would write the manifest of
+// kube-apiserver anew, and lose what the cluster has of its own in it.
 var mendAggregation = []string{
-	comment("give kube-apiserver the flags --requestheader-client-ca-file, --requestheader-username-headers=X-Remote-User, " +
-		"--requestheader-group-headers=X-Remote-Group, --requestheader-extra-headers-prefix=X-Remote-Extra-, --proxy-client-cert-file and --proxy-client-key-file; " +
-		"on a control plane node of kubeadm:"),
-	"sudo kubeadm init phase certs front-proxy-ca && sudo kubeadm init phase certs front-proxy-client && sudo kubeadm init phase control-plane apiserver",
+	comment("make the front proxy's CA and client certificate, if there are none; on a control plane node of kubeadm:"),
+	"sudo kubeadm init phase certs front-proxy-ca && sudo kubeadm init phase certs front-proxy-client",
+	comment("give kube-apiserver the flags that it lacks of --requestheader-client-ca-file, --requestheader-username-headers=X-Remote-User, " +
+		"--requestheader-group-headers=X-Remote-Group, --requestheader-extra-headers-prefix=X-Remote-Extra-, --proxy-client-cert-file and --proxy-client-key-file, " +
+		"with kubeadm in /etc/kubernetes/manifests/kube-apiserver.yaml"),
 }
 
 // checkAggregation looks at what the API server says of its front proxy.

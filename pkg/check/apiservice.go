@@ -96,8 +96,8 @@ func (c *checker) checkAPIServices(_ context.Context, s *Step) {
 			if name == v1Name {
 				code = codeAPIServiceV1
 			}
-			if name == v1Name && c.view.foreign {
-				continue // it has v1beta1 only
+			if name == v1Name && !c.ours(s, "APIService "+name+", which there is not") {
+				continue // of a server of v1beta1 only, it would never be available
 			}
 			s.find(code, "apiservice/"+name, "there is no APIService "+name, c.create(name))
 		case err != nil:
@@ -157,7 +157,7 @@ func (c *checker) checkAPIService(s *Step, name string, a *apiService) {
 }
 
 func patchAPIService(name string, spec map[string]any) string {
-	return "kubectl patch apiservice " + name + " --type=merge -p " + quotedJSON(map[string]any{"spec": spec})
+	return command("kubectl patch apiservice %s --type=merge -p %s", name, inJSON(map[string]any{"spec": spec}))
 }
 
 // checkBundle holds the bundle against the certificate that is served, if that could be seen.
@@ -227,14 +227,14 @@ func (c *checker) servingCode(err error, name string) (Code, []string) {
 func (c *checker) mendBundle(name string) []string {
 	if secret := c.flags.CertificateSecret; c.managesCertificate() {
 		return []string{
-			fmt.Sprintf(`kubectl patch apiservice %s --type=merge -p "{\"spec\":{\"caBundle\":\"$(kubectl -n %s get secret %s -o 'jsonpath={.data.ca\.crt}')\"}}"`,
+			command(`kubectl patch apiservice %s --type=merge -p "{\"spec\":{\"caBundle\":\"$(kubectl -n %s get secret %s -o 'jsonpath={.data.ca\.crt}')\"}}"`,
 				name, secret.Namespace, secret.Name),
 			comment("the server does so itself unless it lacks a right: see \"rights\" and its log"),
 		}
 	}
 	return []string{
 		comment("CA.crt is the CA of the server's certificate"),
-		fmt.Sprintf(`kubectl patch apiservice %s --type=merge -p "{\"spec\":{\"caBundle\":\"$(base64 -w0 < CA.crt)\"}}"`, name),
+		command(`kubectl patch apiservice %s --type=merge -p "{\"spec\":{\"caBundle\":\"$(base64 -w0 < CA.crt)\"}}"`, name),
 	}
 }
 
@@ -243,20 +243,20 @@ func (c *checker) mendCertificate() []string {
 	if secret := c.flags.CertificateSecret; c.managesCertificate() {
 		return []string{
 			comment("the server renews it itself unless it lacks a right: see \"rights\" and its log"),
-			fmt.Sprintf("kubectl -n %s logs --selector=%s --tail=-1 | grep -i certificate", c.Service.Namespace, c.selector()),
-			fmt.Sprintf("kubectl -n %s delete secret %s", secret.Namespace, secret.Name),
+			command("kubectl -n %s logs --selector=%s --tail=-1 | grep -i certificate", c.Service.Namespace, c.selector()),
+			command("kubectl -n %s delete secret %s", secret.Namespace, secret.Name),
 		}
 	}
 	return []string{
 		comment("renew the certificate of --tls-cert-file for the name %s, or have the server make its own with --tls-secret=%s/metrics-server-tls", c.dnsName(), c.Service.Namespace),
-		fmt.Sprintf("kubectl -n %s rollout restart deployment %s", c.Service.Namespace, c.deploymentName()),
+		command("kubectl -n %s rollout restart deployment %s", c.Service.Namespace, c.deploymentName()),
 	}
 }
 
-// selector is that of the server's pods, for a command.
+// selector is that of the server's pods.
 func (c *checker) selector() string {
 	if s := c.installation.service; s != nil && len(s.Spec.Selector) > 0 {
-		return quoted(metav1.FormatLabelSelector(&metav1.LabelSelector{MatchLabels: s.Spec.Selector}))
+		return metav1.FormatLabelSelector(&metav1.LabelSelector{MatchLabels: s.Spec.Selector})
 	}
 	return "k8s-app=metrics-server"
 }

@@ -5,7 +5,6 @@ package check
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
@@ -60,8 +59,8 @@ func (c *checker) checkAutoscaler(s *Step, h *autoscalingv2.HorizontalPodAutosca
 		seen := plain(condition.Reason + ": " + condition.Message)
 		switch {
 		case condition.Type == autoscalingv2.AbleToScale && condition.Reason == "FailedGetScale":
-			s.find(codeHPATarget, object, seen, fmt.Sprintf("kubectl -n %s get %s", h.Namespace, target),
-				fmt.Sprintf("kubectl -n %s edit hpa %s", h.Namespace, h.Name))
+			s.find(codeHPATarget, object, seen, command("kubectl -n %s get %s", h.Namespace, target),
+				command("kubectl -n %s edit hpa %s", h.Namespace, h.Name))
 			return true
 		case condition.Type != autoscalingv2.ScalingActive || condition.Reason == "ScalingDisabled":
 			continue
@@ -72,11 +71,11 @@ func (c *checker) checkAutoscaler(s *Step, h *autoscalingv2.HorizontalPodAutosca
 			}
 			s.find(codeHPARequests, object, seen,
 				comment("what the containers need, in place of %s:", amount),
-				fmt.Sprintf("kubectl -n %s set resources %s --requests=%s=%s", h.Namespace, target, resource, amount))
+				command("kubectl -n %s set resources %s --requests=%s=%s", h.Namespace, target, string(resource), amount))
 			return true
 		case strings.HasPrefix(condition.Reason, "FailedGet") && strings.Contains(condition.Reason, "Resource"):
-			s.find(codeHPAMetrics, object, seen, fmt.Sprintf("kubectl -n %s top pods", h.Namespace),
-				fmt.Sprintf("metrics-server check --namespace=%s --service=%s --pod=%s/POD", c.Service.Namespace, c.Service.Name, h.Namespace))
+			s.find(codeHPAMetrics, object, seen, command("kubectl -n %s top pods", h.Namespace),
+				command("metrics-server check --namespace=%s --service=%s --pod=%s/POD", c.Service.Namespace, c.Service.Name, h.Namespace))
 			return true
 		}
 	}

@@ -16,7 +16,7 @@ func (c *checker) checkAvailable(s *Step, name string, a *apiService, explained 
 	object, condition := "apiservice/"+name, a.available()
 	if condition == nil {
 		s.find(codeAPIServiceDown, object, "the API server has not looked at it yet",
-			fmt.Sprintf("kubectl wait --for=condition=Available apiservice/%s --timeout=60s", name))
+			command("kubectl wait --for=condition=Available apiservice/%s --timeout=60s", name))
 		return
 	}
 	if condition.Status == metav1.ConditionTrue {
@@ -34,7 +34,7 @@ func (c *checker) checkAvailable(s *Step, name string, a *apiService, explained 
 // unavailability is what a condition's reason, of the aggregator's availability
 // controller, and its message mean.
 func (c *checker) unavailability(name string, condition *metav1.Condition) (Code, []string) {
-	look := fmt.Sprintf("kubectl -n %s get service,endpointslices,pods --selector=%s", c.Service.Namespace, c.selector())
+	look := command("kubectl -n %s get service,endpointslices,pods --selector=%s", c.Service.Namespace, c.selector())
 	switch condition.Reason {
 	case "ServiceNotFound":
 		return codeServiceMissing, c.mendService()
@@ -47,7 +47,7 @@ func (c *checker) unavailability(name string, condition *metav1.Condition) (Code
 	case "FailedDiscoveryCheck":
 		return c.failedDiscovery(name, condition.Message)
 	}
-	return codeAPIServiceDown, []string{"kubectl describe apiservice " + name}
+	return codeAPIServiceDown, []string{command("kubectl describe apiservice %s", name)}
 }
 
 // servicePort is one that the Service has.
@@ -68,7 +68,7 @@ func (c *checker) failedDiscovery(name, message string) (Code, []string) {
 		}
 		return false
 	}
-	logs := fmt.Sprintf("kubectl -n %s logs --selector=%s --tail=100", c.Service.Namespace, c.selector())
+	logs := command("kubectl -n %s logs --selector=%s --tail=100", c.Service.Namespace, c.selector())
 	switch {
 	case has("has expired or is not yet valid"):
 		return codeServingExpired, c.mendCertificate()
@@ -88,8 +88,8 @@ func (c *checker) failedDiscovery(name, message string) (Code, []string) {
 	case has("Client.Timeout", "context deadline exceeded", "i/o timeout", "no route to host", "network is unreachable"):
 		return codeServerUnreachable, []string{
 			comment("let the API server reach the pod's port through firewalls and network policies; where it cannot reach pods at all, as with some networks, run the server with hostNetwork: true"),
-			fmt.Sprintf("kubectl -n %s get networkpolicies", c.Service.Namespace),
+			command("kubectl -n %s get networkpolicies", c.Service.Namespace),
 		}
 	}
-	return codeAPIServiceDown, []string{"kubectl describe apiservice " + name, logs}
+	return codeAPIServiceDown, []string{command("kubectl describe apiservice %s", name), logs}
 }

@@ -114,7 +114,7 @@ func (c *checker) run(ctx context.Context) {
 	if c.report.blind {
 		for _, s := range steps {
 			c.step(ctx, step{s.name, s.title, func(_ *checker, _ context.Context, s *Step) {
-				s.skip("the API server does not answer")
+				s.unknown("the API server does not answer")
 			}})
 		}
 		return

@@ -89,6 +89,11 @@ func TestAggregation(t *testing.T) {
 	mustFind(t, f.run(t, f.config(t)), codeFrontProxyMissing, requestHeaderCA)
 	f.set(path, corev1.ConfigMap{Data: map[string]string{requestHeaderCA: "garbage"}})
 	mustFind(t, f.run(t, f.config(t)), codeFrontProxyCA, requestHeaderCA)
+	for _, line := range mendAggregation {
+		if strings.Contains(line, "init phase control-plane") {
+			t.Errorf("it has the API server's own flags overwritten: %s", line)
+		}
+	}
 	f.remove("/apis/apiregistration.k8s.io/v1")
 	mustFind(t, f.run(t, f.config(t)), codeAggregationOff, "apiregistration.k8s.io/v1")
 }
@@ -193,6 +198,36 @@ func TestNoProxy(t *testing.T) {
 	if len(step.Findings) > 0 || !strings.Contains(strings.Join(step.NotChecked, ""), "nodes/proxy") {
 		t.Errorf("%s", r.text(t))
 	}
+}
+
+const forbidden = `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"it is forbidden: no right","reason":"Forbidden","code":403}`
+
+// A node that has no metrics is not well only because nobody may say why.
+func TestNodeNotServedAndNotAsked(t *testing.T) {
+	f := newFakeAPI(t)
+	f.setNodes(testNode("n1"), testNode("n2"))
+	f.set(proxyPath("n2", "/metrics/resource"), answering(403, "application/json", forbidden))
+	r := f.run(t, f.config(t))
+	if finding := mustFind(t, r, codeNodeNotServed, "its kubelet could not be asked"); finding.Objects[0] != "node/n2" || r.ExitCode() != 1 {
+		t.Errorf("%d %+v", r.ExitCode(), finding)
+	}
+}
+
+// What a step is about has to be seen for it to be well.
+func TestPodsNotListed(t *testing.T) {
+	f := newFakeAPI(t)
+	f.set("/api/v1/pods", answering(403, "application/json", forbidden))
+	if r := f.run(t, f.config(t)); r.stepOf("pods").Result != ResultUnknown || r.ExitCode() != 2 {
+		t.Errorf("%d\n%s", r.ExitCode(), r.text(t))
+	}
+}
+
+// A pod that has no metrics is found even if the server does not say why.
+func TestPodNotExplained(t *testing.T) {
+	f := newFakeAPI(t)
+	f.set("/api/v1/pods", map[string]any{"items": []any{map[string]any{"metadata": map[string]any{"namespace": "default", "name": "web"}}}})
+	f.set("/apis/metrics.k8s.io/v1beta1/namespaces/default/pods/web", answering(403, "application/json", forbidden))
+	mustFind(t, f.run(t, f.config(t)), codePodNotServed, "could not be asked why: 403")
 }
 
 // A kubelet without /metrics/resource is read in the other way.

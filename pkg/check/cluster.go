@@ -47,7 +47,7 @@ func newCluster(config *rest.Config) (*cluster, error) {
 	config.WarningHandler = rest.NoWarnings{}
 	c := &cluster{config: config}
 	var err error
-	if c.http, err = rest.HTTPClientFor(config); err != nil {
+	if c.http, err = clientFor(config); err != nil {
 		return nil, err
 	}
 	if c.client, err = kubernetes.NewForConfigAndClient(config, c.http); err != nil {
@@ -56,6 +56,20 @@ func newCluster(config *rest.Config) (*cluster, error) {
 	c.dynamic, err = dynamic.NewForConfigAndClient(rest.CopyConfig(config), c.http)
 	return c, err
 }
+
+// clientFor is a client that is not led elsewhere.
+func clientFor(config *rest.Config) (*http.Client, error) {
+	client, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, err
+	}
+	client.CheckRedirect = noRedirect
+	return client, nil
+}
+
+// noRedirect has a client take a redirection for the answer. The API server passes on those
+// of kubelets and pods, and client-go shows the user's token to whichever host one names.
+func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 func (c *cluster) close() { c.http.CloseIdleConnections() }
 
@@ -125,21 +139,26 @@ func pages[L interface {
 // unseen says why something could not be looked at.
 func unseen(s *Step, what string, err error) {
 	if apierrors.IsForbidden(err) {
-		s.skip("%s: you are not allowed to see them (%s)", what, plain(err.Error()))
+		s.unknown("%s: you are not allowed to see them (%s)", what, plain(err.Error()))
 		return
 	}
-	s.skip("%s: %s", what, plain(err.Error()))
+	s.unknown("%s: %s", what, plain(err.Error()))
 }
 
-// plain makes text of others fit to be shown: printable, on one line, not too long.
-func plain(text string) string {
+// oneLine makes text of others fit for a terminal: printable, and on one line.
+func oneLine(text string) string {
 	text = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return ' '
 		}
 		return r
 	}, text)
-	text = strings.Join(strings.Fields(text), " ")
+	return strings.Join(strings.Fields(text), " ")
+}
+
+// plain makes text of others fit to be repeated: on one line, and not too long.
+func plain(text string) string {
+	text = oneLine(text)
 	if len(text) > maxQuoted {
 		text = strings.ToValidUTF8(text[:maxQuoted], "") + "…"
 	}

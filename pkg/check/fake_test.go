@@ -218,6 +218,22 @@ func (f *fakeAPI) run(t *testing.T, c Config) *Report {
 	return r
 }
 
+// checker is one at its beginning, with the defaults as flags.
+func (f *fakeAPI) checker(t *testing.T) *checker {
+	t.Helper()
+	config := f.config(t)
+	cluster, err := newCluster(config.Client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.close)
+	c := &checker{Config: config, cluster: cluster, progress: newProgress(nil, config.Clock), account: config.Service}
+	if c.flags, err = parseFlags(nil, config.Client); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 func (r *Report) find(code Code) *Finding {
 	for i := range r.Steps {
 		for j := range r.Steps[i].Findings {

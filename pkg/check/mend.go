@@ -5,7 +5,10 @@ package check
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/kubemeter/metrics-server/pkg/kubelet"
 )
@@ -18,7 +21,9 @@ const (
 
 // mendKubelet is what to do about a node whose scrapes fail for a reason.
 func (c *checker) mendKubelet(node, reason string) []string {
-	raw := "kubectl get --raw " + quoted("/api/v1/nodes/"+node+"/proxy/metrics/resource") + " | head"
+	raw := command("kubectl get --raw %s | head", "/api/v1/nodes/"+node+"/proxy/metrics/resource")
+	describe := command("kubectl describe node %s", node)
+	node = word(node)
 	requests := "kubectl get csr --field-selector=spec.signerName=kubernetes.io/kubelet-serving"
 	switch kubelet.Reason(reason) {
 	case kubelet.ReasonNoAddress, kubelet.ReasonDNS:
@@ -59,9 +64,9 @@ func (c *checker) mendKubelet(node, reason string) []string {
 		}, c.setFlag("kubelet-use-node-status-port", "true")...)
 	case kubelet.ReasonTimeout, kubelet.ReasonUnreachable, kubelet.ReasonConnection:
 		return []string{
-			"kubectl describe node " + node,
+			describe,
 			comment("if it is well, let the server reach its port %d through firewalls and network policies, or run the server with hostNetwork: true", c.flags.Kubelet.Port),
-			fmt.Sprintf("kubectl -n %s get networkpolicies", c.Service.Namespace),
+			command("kubectl -n %s get networkpolicies", c.Service.Namespace),
 		}
 	case kubelet.ReasonNotFound, kubelet.ReasonContentType:
 		return []string{comment("see that the port is the kubelet's, and what answers there:"), raw}
@@ -75,18 +80,37 @@ func (c *checker) setFlag(name, value string) []string {
 	if d == nil {
 		return []string{comment("start the server with --%s=%s", name, value)}
 	}
-	operation := map[string]any{"op": "add", "value": "--" + name + "=" + value}
-	for i := range d.Spec.Template.Spec.Containers {
-		container := &d.Spec.Template.Spec.Containers[i]
-		if container.Name != server(&d.Spec.Template.Spec).Name {
-			continue
-		}
-		operation["path"] = fmt.Sprintf("/spec/template/spec/containers/%d/args/-", i)
-		for at, arg := range container.Args {
-			if flag, _, _ := strings.Cut(arg, "="); flag == "--"+name {
-				operation["op"], operation["path"] = "replace", fmt.Sprintf("/spec/template/spec/containers/%d/args/%d", i, at)
-			}
+	spec := &d.Spec.Template.Spec
+	operation := map[string]any{}
+	for i := range spec.Containers {
+		if container := &spec.Containers[i]; container.Name == server(spec).Name {
+			operation = flagPatch(container, fmt.Sprintf("/spec/template/spec/containers/%d/", i), name, value)
 		}
 	}
-	return []string{fmt.Sprintf("kubectl -n %s patch deployment %s --type=json -p %s", d.Namespace, d.Name, quotedJSON([]any{operation}))}
+	return []string{command("kubectl -n %s patch deployment %s --type=json -p %s", d.Namespace, d.Name, inJSON([]any{operation}))}
+}
+
+// flagPatch replaces the last value of a flag, or adds one.
+func flagPatch(container *corev1.Container, path, name, value string) map[string]any {
+	flag := "--" + name + "=" + value
+	for _, list := range []struct {
+		field string
+		args  []string
+	}{{"args", container.Args}, {"command", container.Command}} {
+		for at, arg := range slices.Backward(list.args) {
+			given, _, whole := strings.Cut(arg, "=")
+			if given != "--"+name {
+				continue
+			}
+			// What follows on a flag alone is its value, if it is not one of true or false.
+			if next := at + 1; !whole && value != "true" && next < len(list.args) {
+				return map[string]any{"op": "replace", "path": fmt.Sprint(path, list.field, "/", next), "value": value}
+			}
+			return map[string]any{"op": "replace", "path": fmt.Sprint(path, list.field, "/", at), "value": flag}
+		}
+	}
+	if len(container.Args) == 0 { // there is no list to add to
+		return map[string]any{"op": "add", "path": path + "args", "value": []string{flag}}
+	}
+	return map[string]any{"op": "add", "path": path + "args/-", "value": flag}
 }

@@ -49,6 +49,7 @@ func (c *checker) checkMetricsAPI(ctx context.Context, s *Step) {
 	var list usageList
 	switch {
 	case answer.status == http.StatusForbidden:
+		s.unknown("what is served: you are not allowed to see it")
 		s.find(codeMetricsForbidden, v1beta1Name, messageOf(answer.body),
 			comment("the role view has that right; USER is you:"), "kubectl create clusterrolebinding metrics-reader --clusterrole=system:aggregated-metrics-reader --user=USER")
 	case answer.status != http.StatusOK:

@@ -62,7 +62,7 @@ func (c *checker) checkNodes(ctx context.Context, s *Step) {
 	c.checkVerification(s)
 	for i := range nodes {
 		if nodes[i].notReady != "" {
-			s.find(codeNodeNotReady, nodes[i].object(), nodes[i].notReady, "kubectl describe node "+nodes[i].Name)
+			s.find(codeNodeNotReady, nodes[i].object(), nodes[i].notReady, command("kubectl describe node %s", nodes[i].Name))
 		}
 	}
 	c.judgeNodes(ctx, s, c.checkAddresses(s, nodes))
@@ -233,9 +233,12 @@ func (c *checker) judgeNode(ctx context.Context, s *Step, n *node) verdict {
 		}
 		return verdictOK
 	}
-	_, message, err := c.explain(ctx, "/nodes/"+n.Name)
-	if err != nil {
+	u, message, err := c.explain(ctx, "/nodes/"+n.Name)
+	switch {
+	case err != nil:
 		return verdictUnknown
+	case u != nil: // it is served by now
+		return verdictOK
 	}
 	return c.judgeMessage(s, n, message)
 }
@@ -279,15 +282,15 @@ func (c *checker) oldText(sample time.Time) string {
 
 func (c *checker) mendOld(name string) []string {
 	return []string{
-		comment("on node %s, compare the clock (timedatectl) with that of the server's node, and restart the kubelet, whose samples have stopped:", name),
+		comment("on node %s, compare the clock (timedatectl) with that of the server's node, and restart the kubelet, whose samples have stopped:", word(name)),
 		restartKubelet,
 	}
 }
 
 func (c *checker) mendIncomplete(name string) []string {
 	return []string{
-		"kubectl get --raw " + quoted("/api/v1/nodes/"+name+"/proxy/metrics/resource") + " | grep -c -e cpu_usage -e working_set",
-		comment("on node %s, update the container runtime, and restart it and the kubelet, which gets its figures from it:", name),
+		command("kubectl get --raw %s | grep -c -e cpu_usage -e working_set", "/api/v1/nodes/"+name+"/proxy/metrics/resource"),
+		comment("on node %s, update the container runtime, and restart it and the kubelet, which gets its figures from it:", word(name)),
 		"sudo systemctl restart containerd kubelet",
 	}
 }
@@ -333,7 +336,7 @@ func (c *checker) mendRefused(name, reason string) []string {
 	switch reason {
 	case exposition.RejectedOtherNode.String(), exposition.RejectedNotListed.String():
 		return []string{
-			comment("look for pods on node %s that were deleted by force, and remove what is left of them:", name),
+			comment("look for pods on node %s that were deleted by force, and remove what is left of them:", word(name)),
 			"sudo crictl pods",
 		}
 	case exposition.RejectedTimestamp.String():
@@ -370,6 +373,9 @@ func (c *checker) askKubelets(ctx context.Context, s *Step, nodes []node, which 
 	asker, end, err := c.newAsker()
 	if err != nil {
 		s.skip("%d kubelets: %s", len(which), plain(err.Error()))
+		for _, i := range which {
+			c.notAsked(s, &nodes[i], verdicts[i])
+		}
 		return
 	}
 	defer end()
@@ -386,6 +392,7 @@ func (c *checker) askKubelets(ctx context.Context, s *Step, nodes []node, which 
 		switch {
 		case err != nil:
 			blocked, why = append(blocked, n.Name), err.Error()
+			c.notAsked(s, n, verdicts[which[i]])
 		case len(found.Findings) == 0:
 			good++
 		}
@@ -400,6 +407,17 @@ func (c *checker) askKubelets(ctx context.Context, s *Step, nodes []node, which 
 			more = fmt.Sprintf(" and %d more", len(blocked)-maxNamed)
 		}
 		s.skip("kubelets of %s%s: %s", strings.Join(blocked[:min(len(blocked), maxNamed)], ", "), more, plain(why))
+	}
+}
+
+// notAsked is about a node whose kubelet could not be asked, after all else is known of it.
+func (c *checker) notAsked(s *Step, n *node, known verdict) {
+	switch {
+	case known != verdictUnknown:
+	case c.metricsWork:
+		s.find(codeNodeNotServed, n.object(), "the metrics API has nothing of it, and does not say why; its kubelet could not be asked", c.logs(""))
+	default:
+		s.open = true
 	}
 }
 

@@ -24,14 +24,14 @@ func (c *checker) checkPod(ctx context.Context, s *Step) {
 	object := podObject(c.Pod)
 	switch {
 	case apierrors.IsNotFound(err):
-		s.find(codePodMissing, object, fmt.Sprintf("there is no pod %s", c.Pod), "kubectl -n "+c.Pod.Namespace+" get pods")
+		s.find(codePodMissing, object, fmt.Sprintf("there is no pod %s", c.Pod), command("kubectl -n %s get pods", c.Pod.Namespace))
 		return
 	case err != nil:
 		unseen(s, "pod "+c.Pod.String(), err)
 		return
 	}
 	if p.Status.Phase != corev1.PodRunning {
-		s.find(codePodNotRunning, object, "its phase is "+string(p.Status.Phase)+waitingFor(p), fmt.Sprintf("kubectl -n %s describe pod %s", p.Namespace, p.Name))
+		s.find(codePodNotRunning, object, "its phase is "+string(p.Status.Phase)+waitingFor(p), command("kubectl -n %s describe pod %s", p.Namespace, p.Name))
 		return
 	}
 	s.fact("it runs on node %s with %d containers, since %s", p.Spec.NodeName, len(p.Spec.Containers), startOf(p))
@@ -66,13 +66,13 @@ func waitingFor(p *corev1.Pod) string {
 // checkPodServed asks the metrics API for the pod.
 func (c *checker) checkPodServed(ctx context.Context, s *Step, p *corev1.Pod) (served bool) {
 	if !c.metricsWork {
-		s.skip("what is served of it: the metrics API does not answer")
+		s.unknown("what is served of it: the metrics API does not answer")
 		return false
 	}
 	u, message, err := c.explain(ctx, podPath(c.Pod))
 	switch {
 	case err != nil:
-		s.skip("what is served of it: %s", plain(err.Error()))
+		s.unknown("what is served of it: %s", plain(err.Error()))
 	case u != nil:
 		var usage []string
 		for _, container := range u.Containers {
@@ -84,7 +84,7 @@ func (c *checker) checkPodServed(ctx context.Context, s *Step, p *corev1.Pod) (s
 		reason, ok := first(message, withheldTexts)
 		switch {
 		case ok && reason == store.NoneRunning:
-			s.find(codePodNotRunning, podObject(c.Pod), message, fmt.Sprintf("kubectl -n %s describe pod %s", p.Namespace, p.Name))
+			s.find(codePodNotRunning, podObject(c.Pod), message, command("kubectl -n %s describe pod %s", p.Namespace, p.Name))
 		case ok && reason == store.NotListed:
 			s.find(codePodNotServed, podObject(c.Pod), message+"; the server does not know of it yet, or may not list pods", c.logs(""))
 		default:
@@ -100,7 +100,7 @@ func (c *checker) checkPodNode(ctx context.Context, s *Step, p *corev1.Pod, serv
 	switch {
 	case apierrors.IsNotFound(err):
 		s.find(codeNodeMissing, "node/"+p.Spec.NodeName, fmt.Sprintf("the pod's node %s is gone", p.Spec.NodeName),
-			fmt.Sprintf("kubectl -n %s delete pod %s --force", p.Namespace, p.Name))
+			command("kubectl -n %s delete pod %s --force", p.Namespace, p.Name))
 		return
 	case err != nil:
 		unseen(s, "node "+p.Spec.NodeName, err)

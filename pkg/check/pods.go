@@ -5,7 +5,6 @@ package check
 
 import (
 	"context"
-	"fmt"
 	"sync"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -33,7 +32,7 @@ func (c *checker) checkPods(ctx context.Context, s *Step) {
 	case c.metricsWork:
 		c.podsByAPI(ctx, s)
 	default:
-		s.skip("the metrics API does not answer")
+		s.unknown("the metrics API does not answer")
 	}
 }
 
@@ -44,7 +43,7 @@ func (c *checker) podsByView(s *Step) {
 		c.findPod(s, types.NamespacedName{Namespace: p.Namespace, Name: p.Name}, p.Node, store.Reason(p.Reason), plain(p.Message))
 	}
 	if more := listed.Selected - len(listed.Pods); more > 0 {
-		s.skip("%d more pods that are not served", more)
+		s.unknown("%d more pods that are not served", more)
 	}
 	if n := totals.PodsWithheld[string(store.NoneRunning)]; n > 0 {
 		s.fact("%d pods have no container that runs", n)
@@ -69,7 +68,7 @@ func (c *checker) mendPod(code Code, pod types.NamespacedName, node, message str
 	if failure, ok := failureIn(message); ok && node != "" {
 		return append([]string{comment("its node cannot be scraped:")}, c.mendKubelet(node, reasonIn(failure))...)
 	}
-	explain := fmt.Sprintf("metrics-server check --namespace=%s --service=%s --pod=%s", c.Service.Namespace, c.Service.Name, pod)
+	explain := command("metrics-server check --namespace=%s --service=%s --pod=%s", c.Service.Namespace, c.Service.Name, pod.String())
 	switch {
 	case code == codePodNoWindow:
 		return []string{comment("wait for the next scrape (--metric-resolution=%s)", c.flags.Resolution)}
@@ -85,7 +84,7 @@ func (c *checker) mendPod(code Code, pod types.NamespacedName, node, message str
 func (c *checker) podsByAPI(ctx context.Context, s *Step) {
 	served, err := c.podsServed(ctx)
 	if err != nil {
-		s.skip("pods: %s", plain(err.Error()))
+		s.unknown("pods: %s", plain(err.Error()))
 		return
 	}
 	s.fact("%d pods are served", len(served))
@@ -97,11 +96,11 @@ func (c *checker) podsByAPI(ctx context.Context, s *Step) {
 			missing = append(missing, pod)
 		}
 	}); err != nil {
-		s.skip("pods that run: %s", plain(err.Error()))
+		s.unknown("pods that run: %s", plain(err.Error()))
 		return
 	}
 	if more := len(missing) - maxExplained; more > 0 {
-		s.skip("why %d more of %d running pods are not served", more, running)
+		s.unknown("why %d more of %d running pods are not served", more, running)
 		missing = missing[:maxExplained]
 	}
 	var mu sync.Mutex
@@ -109,7 +108,10 @@ func (c *checker) podsByAPI(ctx context.Context, s *Step) {
 		u, message, err := c.explain(ctx, podPath(missing[i]))
 		mu.Lock()
 		defer mu.Unlock()
-		if err != nil || u != nil { // it is served by now
+		switch {
+		case err != nil:
+			message = "the metrics API has nothing of it, and could not be asked why: " + plain(err.Error())
+		case u != nil: // it is served by now
 			return
 		}
 		reason, ok := first(message, withheldTexts)

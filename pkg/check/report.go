@@ -57,13 +57,16 @@ type Step struct {
 	// Name is stable; Title is for people.
 	Name  string `json:"name"`
 	Title string `json:"title"`
-	// Result is the worst of what was found, or not-checked if nothing could be seen.
+	// Result is the worst of what was found, or not-checked if there is no problem in what
+	// was seen, and what the step is about could not be seen.
 	Result Result `json:"result"`
 	// Facts are what was seen and is right.
 	Facts []string `json:"facts,omitempty"`
 	// NotChecked says what could not be looked at, and why.
 	NotChecked []string  `json:"notChecked,omitempty"`
 	Findings   []Finding `json:"findings,omitempty"`
+	// open is set when what it is about could not be seen, or not all of it.
+	open bool
 }
 
 // Report is what a check has found.
@@ -79,18 +82,31 @@ type Report struct {
 	blind bool
 }
 
+// What is added by these four is made fit for a terminal here: it has text of many others.
+
 func (s *Step) fact(format string, args ...any) {
-	s.Facts = append(s.Facts, fmt.Sprintf(format, args...))
+	s.Facts = append(s.Facts, oneLine(fmt.Sprintf(format, args...)))
 }
 
+// skip is for what the step can do without.
 func (s *Step) skip(format string, args ...any) {
-	s.NotChecked = append(s.NotChecked, fmt.Sprintf(format, args...))
+	s.NotChecked = append(s.NotChecked, oneLine(fmt.Sprintf(format, args...)))
+}
+
+// unknown is for what the step is about: it is not well if that could not be seen.
+func (s *Step) unknown(format string, args ...any) {
+	s.skip(format, args...)
+	s.open = true
 }
 
 // find adds a problem, or what the catalog says that it is.
 func (s *Step) find(code Code, object, seen string, mend ...string) {
+	mend = slices.Clone(mend) // some are shared
+	for i := range mend {
+		mend[i] = oneLine(mend[i])
+	}
 	s.Findings = append(s.Findings, Finding{
-		Code: code, Severity: catalog()[code].severity, Objects: []string{object}, Seen: seen, Why: catalog()[code].why, Mend: mend,
+		Code: code, Severity: catalog()[code].severity, Objects: []string{oneLine(object)}, Seen: oneLine(seen), Why: catalog()[code].why, Mend: mend,
 	})
 }
 
@@ -100,6 +116,8 @@ func (s *Step) finish() {
 	switch {
 	case slices.ContainsFunc(s.Findings, func(f Finding) bool { return f.Severity == Problem }):
 		s.Result = ResultProblem
+	case s.open:
+		s.Result = ResultUnknown
 	case len(s.Findings) > 0:
 		s.Result = ResultWarning
 	case len(s.Facts) == 0 && len(s.NotChecked) > 0:

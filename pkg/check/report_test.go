@@ -47,6 +47,7 @@ func TestExitCode(t *testing.T) {
 	failed := step(func(s *Step) { s.find(codeRight, "a", "") })
 	unknown := step(func(s *Step) { s.skip("no rights") })
 	partly := step(func(s *Step) { s.fact("well"); s.skip("no rights") })
+	open := step(func(s *Step) { s.fact("well"); s.find(codeNodeNotReady, "node/a", ""); s.unknown("no rights") })
 	for _, tc := range []struct {
 		steps []Step
 		code  int
@@ -55,6 +56,7 @@ func TestExitCode(t *testing.T) {
 		{[]Step{ok, partly}, 0, "All is well."},
 		{[]Step{ok, warned}, 0, "No problem, 1 warning."},
 		{[]Step{warned, failed, unknown}, 1, "1 problem, 1 warning."},
+		{[]Step{ok, open}, 2, "Not all could be checked; 0 problems and 1 warning were found."},
 		{[]Step{ok, warned, unknown}, 2, "Not all could be checked; 0 problems and 1 warning were found."},
 	} {
 		r := &Report{Steps: tc.steps}

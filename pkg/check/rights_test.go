@@ -80,7 +80,10 @@ func TestRights(t *testing.T) {
 	} {
 		f := newFakeAPI(t)
 		f.denied[resource] = true
-		finding := mustFind(t, f.run(t, f.config(t)), code, resource)
+		c := f.checker(t)
+		c.view.known = true // so that it is ours
+		c.step(t.Context(), step{"rights", "", (*checker).checkRights})
+		finding := mustFind(t, &c.report, code, resource)
 		if len(finding.Mend) != 1 || !strings.Contains(finding.Mend[0], "kubectl auth reconcile") {
 			t.Errorf("%s: %q", resource, finding.Mend)
 		}
@@ -93,5 +96,42 @@ func TestNoAccount(t *testing.T) {
 	finding := mustFind(t, f.run(t, f.config(t)), codeAccountMissing, "kube-system/metrics-server")
 	if finding.Mend[0] != "kubectl -n kube-system create serviceaccount metrics-server" {
 		t.Errorf("%q", finding.Mend)
+	}
+}
+
+// Nobody is told to give a server what it may have no use for, or to route to it by an API
+// that it may not have.
+func TestOnlyOurs(t *testing.T) {
+	for name, tc := range map[string]struct {
+		view           serverView
+		found, skipped int
+	}{
+		"ours":    {serverView{known: true}, 3, 0},
+		"foreign": {serverView{foreign: true}, 0, 0},
+		"unknown": {serverView{unknown: "403"}, 0, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFakeAPI(t)
+			f.denied["nodes/stats"], f.denied["events"] = true, true
+			f.remove("/apis/apiregistration.k8s.io/v1/apiservices/" + v1Name)
+			c := f.checker(t)
+			c.gather(t.Context())
+			c.view = tc.view
+			for _, s := range chain {
+				if s.name == "apiservices" || s.name == "rights" {
+					c.step(t.Context(), s)
+				}
+			}
+			found, skipped := 0, 0
+			for _, s := range c.report.Steps {
+				found, skipped = found+len(s.Findings), skipped+len(s.NotChecked)
+				if s.Result == ResultUnknown {
+					t.Errorf("step %s is not checked: %q", s.Name, s.NotChecked)
+				}
+			}
+			if found != tc.found || skipped != tc.skipped {
+				t.Errorf("%d findings and %d not checked, want %d and %d:\n%s", found, skipped, tc.found, tc.skipped, c.report.text(t))
+			}
+		})
 	}
 }

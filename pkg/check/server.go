@@ -10,6 +10,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 )
 
 // checkServer looks at the pods of the metrics server.
@@ -48,9 +49,9 @@ func (c *checker) checkServerView(s *Step) {
 
 func (c *checker) logs(pod string) string {
 	if pod == "" {
-		return fmt.Sprintf("kubectl -n %s logs --selector=%s --tail=100", c.Service.Namespace, c.selector())
+		return command("kubectl -n %s logs --selector=%s --tail=100", c.Service.Namespace, c.selector())
 	}
-	return fmt.Sprintf("kubectl -n %s logs %s --tail=100", c.Service.Namespace, pod)
+	return command("kubectl -n %s logs %s --tail=100", c.Service.Namespace, pod)
 }
 
 // explainNoPods goes by the Deployment.
@@ -71,7 +72,7 @@ func (c *checker) explainNoPods(s *Step) {
 	object, namespace := "deployment/"+d.Name, c.Service.Namespace
 	if d.Spec.Replicas != nil && *d.Spec.Replicas == 0 {
 		s.find(codeServerScaled, object, fmt.Sprintf("Deployment %s has 0 replicas", d.Name),
-			fmt.Sprintf("kubectl -n %s scale deployment %s --replicas=1", namespace, d.Name))
+			command("kubectl -n %s scale deployment %s --replicas=1", namespace, d.Name))
 		return
 	}
 	seen := fmt.Sprintf("Deployment %s has no pods", d.Name)
@@ -84,17 +85,17 @@ func (c *checker) explainNoPods(s *Step) {
 		s.find(codeAccountMissing, object, seen, c.mendAccount())
 		return
 	}
-	s.find(codeServerPods, object, seen, fmt.Sprintf("kubectl -n %s describe replicasets --selector=%s", namespace, c.selector()))
+	s.find(codeServerPods, object, seen, command("kubectl -n %s describe replicasets --selector=%s", namespace, c.selector()))
 }
 
 func (c *checker) mendAccount() string {
-	return fmt.Sprintf("kubectl -n %s create serviceaccount %s", c.account.Namespace, c.account.Name)
+	return command("kubectl -n %s create serviceaccount %s", c.account.Namespace, c.account.Name)
 }
 
 // checkServerPod says why a pod of the server does not serve.
 func (c *checker) checkServerPod(ctx context.Context, s *Step, p *corev1.Pod) {
 	object := "pod/" + p.Name
-	describe := fmt.Sprintf("kubectl -n %s describe pod %s", p.Namespace, p.Name)
+	describe := command("kubectl -n %s describe pod %s", p.Namespace, p.Name)
 	if p.DeletionTimestamp != nil || p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed && p.Status.Reason == "Evicted" {
 		return // another takes its place
 	}
@@ -143,7 +144,7 @@ func (c *checker) checkContainer(s *Step, p *corev1.Pod, status *corev1.Containe
 	}
 	if ended != nil && ended.Reason == "OOMKilled" && (waiting != nil || !status.Ready) {
 		s.find(codeServerMemory, object, fmt.Sprintf("container %s was killed for its memory, and restarted %d times", status.Name, status.RestartCount),
-			fmt.Sprintf("kubectl -n %s set resources deployment %s --containers=%s --limits=memory=1Gi --requests=memory=1Gi", p.Namespace, c.deploymentName(), status.Name))
+			command("kubectl -n %s set resources deployment %s --containers=%s ", p.Namespace, c.deploymentName(), status.Name)+moreMemory(p, status.Name))
 		return true
 	}
 	if waiting == nil {
@@ -154,18 +155,44 @@ func (c *checker) checkContainer(s *Step, p *corev1.Pod, status *corev1.Containe
 	case "ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError", "RegistryUnavailable":
 		s.find(codeServerImage, object, fmt.Sprintf("%s (image %s)", seen, plain(status.Image)), describe,
 			comment("correct the image, or let the node pull it"),
-			fmt.Sprintf("kubectl -n %s set image deployment/%s %s=IMAGE", p.Namespace, c.deploymentName(), status.Name))
+			command("kubectl -n %s set image deployment/%s %s=IMAGE", p.Namespace, c.deploymentName(), status.Name))
 	case "CrashLoopBackOff":
 		if ended != nil {
 			seen += fmt.Sprintf("; it ended last with exit code %d: %s", ended.ExitCode, plain(ended.Reason+" "+ended.Message))
 		}
-		s.find(codeServerCrashes, object, seen, fmt.Sprintf("kubectl -n %s logs %s --previous --tail=20", p.Namespace, p.Name))
+		s.find(codeServerCrashes, object, seen, command("kubectl -n %s logs %s --previous --tail=20", p.Namespace, p.Name))
 	case "CreateContainerConfigError", "CreateContainerError", "RunContainerError":
 		s.find(codeServerContainer, object, seen, describe)
 	default: // ContainerCreating and the like
 		s.find(codeServerPending, object, seen, describe)
 	}
 	return true
+}
+
+// moreMemory are the arguments that give a container twice the memory, and no less than 1Gi.
+// One without a limit, which fell to others of its node, has more by a request.
+func moreMemory(p *corev1.Pod, container string) string {
+	enough := resource.MustParse("1Gi")
+	var resources corev1.ResourceRequirements
+	for i := range p.Spec.Containers {
+		if p.Spec.Containers[i].Name == container {
+			resources = p.Spec.Containers[i].Resources
+		}
+	}
+	limit, limited := resources.Limits[corev1.ResourceMemory]
+	twice := limit.DeepCopy()
+	if !limited {
+		twice = resources.Requests.Memory().DeepCopy()
+	}
+	twice.Add(twice)
+	if twice.Cmp(enough) < 0 {
+		twice = enough
+	}
+	amount := twice.String()
+	if !limited {
+		return "--requests=memory=" + amount
+	}
+	return "--limits=memory=" + amount + " --requests=memory=" + amount
 }
 
 // failedChecks asks a pod through the API server which of its checks fail. It needs no

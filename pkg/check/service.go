@@ -73,11 +73,11 @@ func (c *checker) explainEndpoints(s *Step, notReady int) {
 	if d == nil || in.selected(d.Spec.Template.Labels) || len(in.service.Spec.Selector) == 0 {
 		s.find(codeServiceEndpoints, c.serviceObject(), fmt.Sprintf("Service %s has no ready endpoint, and %d that are not ready", c.Service, notReady),
 			comment("see \"Metrics server\""),
-			fmt.Sprintf("kubectl -n %s get pods --selector=%s", c.Service.Namespace, c.selector()))
+			command("kubectl -n %s get pods --selector=%s", c.Service.Namespace, c.selector()))
 		return
 	}
 	patch := []any{map[string]any{"op": "replace", "path": "/spec/selector", "value": d.Spec.Selector.MatchLabels}}
 	s.find(codeServiceSelector, c.serviceObject(),
 		fmt.Sprintf("Service %s selects %s, and the pods of Deployment %s are not so labelled", c.Service, c.selector(), d.Name),
-		fmt.Sprintf("kubectl -n %s patch service %s --type=json -p %s", c.Service.Namespace, c.Service.Name, quotedJSON(patch)))
+		command("kubectl -n %s patch service %s --type=json -p %s", c.Service.Namespace, c.Service.Name, inJSON(patch)))
 }

@@ -39,11 +39,16 @@ func (c *checker) forward(ctx context.Context, pod types.NamespacedName, port in
 	}
 	var running sync.WaitGroup
 	running.Go(func() { ended <- forwarder.ForwardPorts() })
+	opening, opened := context.WithTimeout(ctx, requestTimeout)
+	defer opened()
 	select {
 	case <-ready:
 	case err := <-ended:
 		cancel()
 		return "", nil, fmt.Errorf("port-forward to pod %s: %w", pod, err)
+	case <-opening.Done(): // which the dialer does not heed
+		cancel()
+		return "", nil, fmt.Errorf("port-forward to pod %s: %w", pod, opening.Err())
 	}
 	stop = func() {
 		cancel()
@@ -71,6 +76,6 @@ func (c *checker) forwardDialer(pod types.NamespacedName) (httpstream.Dialer, er
 	if err != nil {
 		return nil, err
 	}
-	return portforward.NewFallbackDialerForStreaming(webSocket, spdy.NewDialerForStreaming(upgrader, &http.Client{Transport: transport}, http.MethodPost, u),
+	return portforward.NewFallbackDialerForStreaming(webSocket, spdy.NewDialerForStreaming(upgrader, &http.Client{Transport: transport, CheckRedirect: noRedirect}, http.MethodPost, u),
 		func(err error) bool { return httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err) }), nil
 }

@@ -44,6 +44,15 @@ type serverView struct {
 	stop    func() // ends the forwarding of a port
 }
 
+// ours tells whether the server is this one, and not one that lacks what is asked of it
+// for good. what is skipped if that is not known.
+func (c *checker) ours(s *Step, what string) bool {
+	if !c.view.known && !c.view.foreign {
+		s.skip("%s: other metrics servers do without it, and which this is could not be seen (\"Metrics server\")", what)
+	}
+	return c.view.known
+}
+
 func (v *serverView) close() {
 	if v.stop != nil {
 		v.stop()
@@ -191,13 +200,13 @@ func (c *checker) serverClient(chain []*x509.Certificate, address string) (*http
 		err = errors.New("no APIService says how to verify it")
 	} else if err = c.verifiedBy(chain, a.Spec.CABundle); err == nil {
 		config.CAData = a.Spec.CABundle
-		return rest.HTTPClientFor(config)
+		return clientFor(config)
 	}
 	if c.SendToken {
 		return nil, fmt.Errorf("your token is not shown to a server with a certificate that the API server would not accept: %w", err)
 	}
 	config.Insecure, config.ServerName = true, ""
-	return rest.HTTPClientFor(config)
+	return clientFor(config)
 }
 
 func (c *checker) verifiedBy(chain []*x509.Certificate, bundle []byte) error {
@@ -218,8 +227,10 @@ func readStatus(ctx context.Context, client *http.Client, base string) (s status
 		return s, err
 	case answer.status == http.StatusForbidden || answer.status == http.StatusUnauthorized:
 		return s, fmt.Errorf("you are not allowed to read its /status (%d): give your user the verb get on the non-resource URL /status", answer.status)
+	case answer.status == http.StatusNotFound:
+		return s, errNoStatus
 	case answer.status != http.StatusOK:
-		return s, fmt.Errorf("%w (%d)", errNoStatus, answer.status)
+		return s, fmt.Errorf("its /status: %d %s: %s", answer.status, http.StatusText(answer.status), messageOf(answer.body))
 	}
 	return s, json.Unmarshal(answer.body, &s)
 }

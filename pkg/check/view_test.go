@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"io"
 	"log"
 	"net"
@@ -176,16 +177,7 @@ func judged(t *testing.T, s status.Status) *Report {
 		nodes = append(nodes, testNode(n.Name))
 	}
 	f.setNodes(nodes...)
-	config := f.config(t)
-	cluster, err := newCluster(config.Client)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer cluster.close()
-	c := &checker{Config: config, cluster: cluster, progress: newProgress(nil, config.Clock)}
-	if c.flags, err = parseFlags(nil, config.Client); err != nil {
-		t.Fatal(err)
-	}
+	c := f.checker(t)
 	c.view = serverView{known: true, status: s, nodes: map[string]*status.Node{}}
 	for i := range s.Nodes {
 		c.view.nodes[s.Nodes[i].Name] = &s.Nodes[i]
@@ -232,6 +224,22 @@ func TestForward(t *testing.T) {
 	}
 	if token := s.token.Load(); token != "Bearer user-token" {
 		t.Errorf("the server was shown %q", token)
+	}
+}
+
+// An API server that is silent about a port is not waited for when the check ends.
+func TestForwardHangs(t *testing.T) {
+	f := newFakeAPI(t)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	release := make(chan struct{})
+	t.Cleanup(func() { close(release) })
+	enough := errors.New("enough")
+	f.set("/api/v1/namespaces/kube-system/pods/metrics-server-0/portforward", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		cancel(enough)
+		<-release
+	}))
+	if _, err := Run(ctx, f.config(t)); !errors.Is(err, enough) {
+		t.Errorf("%v", err)
 	}
 }
 

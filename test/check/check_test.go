@@ -317,7 +317,7 @@ func TestHealthy(t *testing.T) {
 
 func TestUsage(t *testing.T) {
 	for _, args := range [][]string{
-		{"--output=yaml"}, {"--pod=web"}, {"--node=a", "--pod=b/c"}, {"--kubeconfig=/nonexistent"}, {"nodes"}, {"--nodes"},
+		{"--output=yaml"}, {"--server-url=http://localhost:4443"}, {"--pod=web"}, {"--node=a", "--pod=b/c"}, {"--kubeconfig=/nonexistent"}, {"nodes"}, {"--nodes"},
 	} {
 		r := runCommand(t, args...)
 		if r.code != 2 || !strings.HasPrefix(r.stderr, "Error: ") || strings.Count(r.stderr, "\n") != 1 {

@@ -137,7 +137,7 @@ func TestServer(t *testing.T) {
 			breakIt: waits("CrashLoopBackOff", "back-off 5m0s restarting failed container")},
 		{name: "container cannot be made", code: "server-container-config", object: pod0, seen: `secret "certificate" not found`, mend: "describe pod",
 			breakIt: waits("CreateContainerConfigError", `secret "certificate" not found`)},
-		{name: "killed for its memory", code: "server-out-of-memory", object: pod0, seen: "killed for its memory", mend: "--limits=memory",
+		{name: "killed for its memory", code: "server-out-of-memory", object: pod0, seen: "killed for its memory", mend: "--requests=memory=1Gi",
 			breakIt: func(t *testing.T) {
 				service(t, "metrics-server")
 				pod(t, func(p *corev1.Pod) {

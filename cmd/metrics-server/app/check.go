@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -133,6 +134,11 @@ func (o *checkOptions) config(progress io.Writer) (check.Config, error) {
 			return c, badValue("pod", o.pod, "must be the namespace and the name of a pod, such as default/web-0")
 		}
 		c.Pod = types.NamespacedName{Namespace: namespace, Name: pod}
+	}
+	if o.serverURL != "" {
+		if u, err := url.Parse(o.serverURL); err != nil || u.Scheme != "https" || u.Hostname() == "" {
+			return c, badValue("server-url", o.serverURL, "must be a URL with https and a host, such as https://localhost:4443")
+		}
 	}
 	var err error
 	c.Client, c.PodName, err = o.load()
