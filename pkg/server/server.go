@@ -30,6 +30,9 @@ import (
 	"github.com/kubemeter/metrics-server/pkg/store"
 )
 
+// connectionsEndWithin is how long the end waits for connections without requests.
+const connectionsEndWithin = 10 * time.Second
+
 // expirePeriod is how late watchers are told that something has become too old.
 const expirePeriod = time.Second
 
@@ -117,6 +120,9 @@ func (c Config) newServer() (*server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("API server: %w", err)
 	}
+	// Requests under way are waited for apart from this. A connection that comes at the
+	// moment of the end is not told to go, and API servers keep theirs.
+	s.api.ShutdownTimeout = min(s.api.ShutdownTimeout, connectionsEndWithin)
 	s.api.Handler.NonGoRestfulMux.Handle("/metrics", metricsHandler(registry))
 	s.api.Handler.NonGoRestfulMux.Handle(status.Path, s.statusSource(&c, clk).Handler())
 	s.flags = c.Flags
@@ -138,7 +144,8 @@ func (s *server) run(ctx context.Context) error {
 	running.Go(func() { wait.UntilWithContext(background, func(context.Context) { s.store.Expire() }, expirePeriod) })
 	running.Go(func() { s.trim(background) })
 	if s.certificate != nil {
-		running.Go(func() { s.certificate.Run(background) })
+		// Whoever comes after this server may have a certificate of another authority.
+		running.Go(func() { s.certificate.Run(ctx) })
 		s.waitCertificate(ctx)
 	}
 	err := prepared.RunWithContext(ctx)

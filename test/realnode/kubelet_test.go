@@ -4,10 +4,10 @@
 package realnode
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -129,21 +129,12 @@ func keyOf(m *dto.Metric) string {
 }
 
 func (o *observer) scrape(ctx context.Context) (map[string]*dto.MetricFamily, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+node.Address()+":10250/metrics/resource", nil)
+	body, err := askFor(ctx, o.client, "/metrics/resource", "text/plain")
 	if err != nil {
 		return nil, err
-	}
-	resp, err := o.client.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		body, err := io.ReadAll(resp.Body)
-		return nil, errors.Join(fmt.Errorf("%s: %s", resp.Status, body), err)
 	}
 	parser := expfmt.NewTextParser(model.LegacyValidation)
-	return parser.TextToMetricFamilies(resp.Body)
+	return parser.TextToMetricFamilies(bytes.NewReader(body))
 }
 
 // readGroup reads what the kernel has counted, which the kubelet's is made of: the
