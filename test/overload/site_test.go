@@ -32,7 +32,7 @@ const (
 	// what the lists of all readers take.
 	memoryLimit = 160 << 20
 	// patience is how long a test waits for what takes two intervals at most.
-	patience = 3 * time.Minute
+	patience = 8 * time.Minute
 )
 
 // site is a metrics server with a memory limit, between a stub of the core API and
