@@ -9,14 +9,17 @@
 package leaktest
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"io"
 	"maps"
 	"os"
+	"os/signal"
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -41,6 +44,22 @@ func Main(m *testing.M) {
 // chance to clean up.
 func Run(run func() int) int {
 	return check(run, os.Stderr, patience)
+}
+
+// UntilSignal makes what Run runs of a function that starts processes: its context ends
+// when this process is interrupted or terminated. With an error, which is printed, the exit
+// status is not 0.
+func UntilSignal(run func(context.Context) (code int, err error)) func() int {
+	return func() int {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		code, err := run(ctx)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = max(code, 1)
+		}
+		return code
+	}
 }
 
 func check(run func() int, log io.Writer, patience time.Duration) int {

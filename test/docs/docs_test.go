@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/kubemeter/metrics-server/test/cluster"
+	"github.com/kubemeter/metrics-server/test/gomodule"
 	"github.com/kubemeter/metrics-server/test/localcluster"
 )
 
@@ -156,11 +157,9 @@ func environment(t *testing.T, c *cluster.Cluster) []string {
 // findHelm builds the newest version that the chart is for, the first time.
 func findHelm(t *testing.T) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "tool", "-n", "helm.sh/helm/v4/cmd/helm")
-	cmd.Dir, cmd.Env = filepath.Join(repository, "hack", "helm"), append(os.Environ(), "CGO_ENABLED=0")
-	out, err := cmd.Output()
+	path, err := gomodule.Tool(t.Context(), filepath.Join(repository, "hack", "helm"), "helm.sh/helm/v4/cmd/helm")
 	if err != nil {
-		t.Fatalf("finding helm: %v", err)
+		t.Fatal(err)
 	}
-	return strings.TrimSpace(string(out))
+	return path
 }

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/kubemeter/metrics-server/test/gomodule"
 )
 
 // helm is one version of the program.
@@ -24,7 +26,7 @@ type helm struct {
 // findHelms builds them the first time.
 func findHelms(ctx context.Context, home string) (all []helm, err error) {
 	for _, version := range []string{"v3", "v4"} {
-		path, err := goOutput(ctx, filepath.Join(repository(), "hack", "helm"), "tool", "-n", "helm.sh/helm/"+version+"/cmd/helm")
+		path, err := gomodule.Tool(ctx, filepath.Join(repository(), "hack", "helm"), "helm.sh/helm/"+version+"/cmd/helm")
 		if err != nil {
 			return nil, err
 		}

@@ -8,20 +8,15 @@ package install
 
 import (
 	"context"
-	"errors"
 	"flag"
-	"fmt"
 	"os"
-	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"runtime"
-	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/kubemeter/metrics-server/pkg/leaktest"
 	"github.com/kubemeter/metrics-server/test/cluster"
+	"github.com/kubemeter/metrics-server/test/gomodule"
 )
 
 // crdModules have the definitions of the chart's custom resources, in these
@@ -57,16 +52,7 @@ var (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	os.Exit(leaktest.Run(func() int {
-		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-		defer stop()
-		code, err := run(ctx, m)
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = max(code, 1)
-		}
-		return code
-	}))
+	os.Exit(leaktest.Run(leaktest.UntilSignal(func(ctx context.Context) (int, error) { return run(ctx, m) })))
 }
 
 func run(ctx context.Context, m *testing.M) (code int, err error) {
@@ -98,7 +84,7 @@ func run(ctx context.Context, m *testing.M) (code int, err error) {
 
 func installCRDs(ctx context.Context) error {
 	for module, files := range crdModules {
-		dir, err := goOutput(ctx, filepath.Join(repository(), "test", "install", "crds"), "list", "-m", "-f", "{{.Dir}}", module)
+		dir, err := gomodule.Sources(ctx, filepath.Join(repository(), "test", "install", "crds"), module)
 		if err != nil {
 			return err
 		}
@@ -114,19 +100,6 @@ func installCRDs(ctx context.Context) error {
 	}
 	_, err := plane.Kubectl(ctx, "wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
 	return err
-}
-
-// goOutput runs the go command in a folder. Without cgo it shares what make has
-// compiled.
-func goOutput(ctx context.Context, dir string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	out, err := cmd.Output()
-	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
-		return "", fmt.Errorf("go %s: %w: %s", strings.Join(args, " "), err, exit.Stderr)
-	}
-	return strings.TrimSpace(string(out)), err
 }
 
 // repository is the folder of the product's sources.

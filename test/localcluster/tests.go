@@ -9,10 +9,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/kubemeter/metrics-server/pkg/leaktest"
@@ -27,18 +25,7 @@ const servedWithin = 90 * time.Second
 // has logged a data race or a panic. The log is printed then. Nor is it 0 if anything
 // leaks. Server and Log of the options are set here.
 func RunTests(o Options, run func(*Local) int) int {
-	return leaktest.Run(func() int { return runTestsUntilSignal(o, run) })
-}
-
-func runTestsUntilSignal(o Options, run func(*Local) int) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	code, err := runTests(ctx, o, run)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return max(code, 1)
-	}
-	return code
+	return leaktest.Run(leaktest.UntilSignal(func(ctx context.Context) (int, error) { return runTests(ctx, o, run) }))
 }
 
 func runTests(ctx context.Context, o Options, run func(*Local) int) (code int, err error) {

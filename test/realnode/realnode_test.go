@@ -9,9 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 
@@ -37,16 +35,7 @@ var (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	os.Exit(leaktest.Run(func() int {
-		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-		defer stop()
-		code, err := run(ctx, m)
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = max(code, 1)
-		}
-		return code
-	}))
+	os.Exit(leaktest.Run(leaktest.UntilSignal(func(ctx context.Context) (int, error) { return run(ctx, m) })))
 }
 
 func run(ctx context.Context, m *testing.M) (code int, err error) {

@@ -29,29 +29,11 @@ const (
 	patience = 90 * time.Second
 )
 
-// rights let one ServiceAccount see the status, and another nothing.
-const rights = `
-apiVersion: v1
-kind: ServiceAccount
-metadata: {name: reader, namespace: kube-system}
----
+// stranger may see nothing.
+const stranger = `
 apiVersion: v1
 kind: ServiceAccount
 metadata: {name: stranger, namespace: kube-system}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata: {name: status-reader}
-rules:
-- nonResourceURLs: [/status]
-  verbs: [get]
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata: {name: status-reader}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: status-reader}
-subjects:
-- {kind: ServiceAccount, name: reader, namespace: kube-system}
 `
 
 var (
@@ -79,10 +61,10 @@ func TestMain(m *testing.M) {
 
 func prepare() (err error) {
 	ctx := context.Background()
-	if err := local.Apply(ctx, rights); err != nil {
+	if err := local.Apply(ctx, localcluster.StatusReader+"---"+stranger); err != nil {
 		return err
 	}
-	if reader, err = local.ServiceAccountToken(ctx, "kube-system", "reader"); err != nil {
+	if reader, err = local.ServiceAccountToken(ctx, "kube-system", "status-reader"); err != nil {
 		return err
 	}
 	other, err = local.ServiceAccountToken(ctx, "kube-system", "stranger")

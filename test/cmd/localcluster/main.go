@@ -76,7 +76,7 @@ func run(ctx context.Context, server string, nodes, pods int, resolution time.Du
 	if once {
 		return nil
 	}
-	if err := l.Apply(ctx, statusReader); err != nil {
+	if err := l.Apply(ctx, localcluster.StatusReader); err != nil {
 		return interrupted(ctx, err)
 	}
 	fmt.Printf("Point your own kubectl at it:\n\n    export KUBECONFIG=%s PATH=%s:$PATH\n\n"+
@@ -112,27 +112,6 @@ func check(ctx context.Context, l *localcluster.Local, w io.Writer, server strin
 	}
 	return nil
 }
-
-// statusReader may see the server's own page.
-const statusReader = `
-apiVersion: v1
-kind: ServiceAccount
-metadata: {name: status-reader, namespace: kube-system}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata: {name: status-reader}
-rules:
-- nonResourceURLs: [/status]
-  verbs: [get]
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata: {name: status-reader}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: status-reader}
-subjects:
-- {kind: ServiceAccount, name: status-reader, namespace: kube-system}
-`
 
 // interrupted leaves out what Ctrl-C broke off.
 func interrupted(ctx context.Context, err error) error {
