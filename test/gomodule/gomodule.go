@@ -1,13 +1,14 @@
 // Copyright The Kubemeter Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package gomodule has programs and files of other people's Go modules for tests. What they
-// require may clash with ours, so each is required by a module of its own, in a folder that
-// has nothing else.
+// Package gomodule provides programs and files of other people's Go modules to tests. Their
+// requirements may conflict with ours, so each is required by a module of its own, in a folder
+// that holds nothing else.
 package gomodule
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -15,18 +16,31 @@ import (
 	"strings"
 )
 
-// Tool returns the path of a tool of the module in a folder. The first time, it is built,
-// which takes minutes and needs a Go module proxy.
+// Tool returns the path of a tool of the module in folder. The first call downloads and builds
+// it, which takes minutes.
 func Tool(ctx context.Context, folder, tool string) (path string, err error) {
-	return output(ctx, folder, "tool", "-n", tool)
+	out, err := run(ctx, folder, "tool", "-n", tool)
+	return strings.TrimSpace(string(out)), err
 }
 
-// Sources returns the folder of the sources of a module that the one in a folder requires.
+// Sources returns the folder with the sources of a module that the module in folder requires.
+// The first call downloads that module, and no other.
 func Sources(ctx context.Context, folder, module string) (path string, err error) {
-	return output(ctx, folder, "list", "-m", "-f", "{{.Dir}}", module)
+	// go list -m has no folder for a module that is not in the module cache yet.
+	out, err := run(ctx, folder, "mod", "download", "-json", module)
+	var download struct{ Dir, Error string }
+	problem := json.Unmarshal(out, &download)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("%w%s", err, download.Error)
+	case problem != nil:
+		return "", fmt.Errorf("what go mod download -json %s printed in %s: %w", module, folder, problem)
+	}
+	return download.Dir, nil
 }
 
-func output(ctx context.Context, folder string, args ...string) (string, error) {
+// run returns the standard output of a go command in folder, also if it fails.
+func run(ctx context.Context, folder string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = folder
 	// What is set for the caller's own build must not reach this one.
@@ -36,7 +50,7 @@ func output(ctx context.Context, folder string, args ...string) (string, error) 
 		if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
 			err = fmt.Errorf("%w: %s", err, exit.Stderr)
 		}
-		return "", fmt.Errorf("go %s in %s: %w", strings.Join(args, " "), folder, err)
+		err = fmt.Errorf("go %s in %s: %w", strings.Join(args, " "), folder, err)
 	}
-	return strings.TrimSpace(string(out)), nil
+	return out, err
 }
