@@ -4,10 +4,7 @@
 # REVISION, LDFLAGS and SOURCE_DATE_EPOCH in the environment.
 set -eu
 cd "$(dirname "$0")/../.."
-command -v buildah >/dev/null || {
-	echo "buildah, which builds images without a daemon, is missing: run apt-get install buildah" >&2
-	exit 1
-}
+hack/packages.sh image
 : "${SOURCE_DATE_EPOCH:?this is not a git repository: set it to the date of the source, in seconds since 1970}"
 for platform; do
 	arch=${platform#linux/}

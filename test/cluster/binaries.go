@@ -21,6 +21,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/kubemeter/metrics-server/test/gomodule"
 )
 
 // The environment variable KUBERNETES names the folder of test/controlplane whose module
@@ -223,9 +225,7 @@ func (p *controlPlane) goBuild(ctx context.Context, dir string, log *progress) e
 	args := append([]string{"build", "-v", "-o", dir + string(filepath.Separator)}, p.flags...)
 	cmd := exec.CommandContext(ctx, "go", append(args, p.set.packages...)...)
 	cmd.Dir = p.module
-	// Whatever is set for the caller's own build must not reach this one:
-	// vendoring, a workspace or another platform would break it.
-	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=readonly", "GOWORK=off", "CGO_ENABLED=0", "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH)
+	cmd.Env = append(gomodule.Environ(), "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH)
 	output := &buildOutput{}
 	cmd.Stdout, cmd.Stderr = output, output
 	// On an interrupt the go command ends the compilers that it runs.

@@ -84,7 +84,7 @@ func TestBinariesAreBuiltOnce(t *testing.T) {
 		t.Fatalf("the go command ran %d times, want once:\n%s", got, data)
 	}
 	for _, want := range []string{
-		"-mod=readonly|0|build ",
+		"-mod=readonly -gcflags=all=-dwarf=false|0|build ",
 		"-X k8s.io/component-base/version.gitVersion=v1.99.1",
 		"-X k8s.io/client-go/pkg/version.gitMajor=1",
 		"-X k8s.io/component-base/version.gitMinor=99",

@@ -21,7 +21,7 @@ func TestMeasure(t *testing.T) {
 		t.Skip("it builds the server, and waits for scrapes")
 	}
 	dir := t.TempDir()
-	server, err := localcluster.BuildServer(t.Context(), dir)
+	server, err := localcluster.BuildServer(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

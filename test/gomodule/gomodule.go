@@ -39,12 +39,19 @@ func Sources(ctx context.Context, folder, module string) (path string, err error
 	return download.Dir, nil
 }
 
+// Environ is the environment of go commands that build other people's modules. Nothing that is
+// set for the caller's own build reaches them: vendoring or a workspace would break them. As in
+// the Makefile and hack/heartbeat.sh, the compiler makes no debug information and is given more
+// memory, which saves a third of the time.
+func Environ() []string {
+	return append(os.Environ(), "GOFLAGS=-mod=readonly -gcflags=all=-dwarf=false", "GOWORK=off", "CGO_ENABLED=0", "GOGC=400")
+}
+
 // run returns the standard output of a go command in folder, also if it fails.
 func run(ctx context.Context, folder string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = folder
-	// What is set for the caller's own build must not reach this one.
-	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=readonly", "GOWORK=off", "CGO_ENABLED=0")
+	cmd.Env = Environ()
 	out, err := cmd.Output()
 	if err != nil {
 		if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {

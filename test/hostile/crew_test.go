@@ -54,7 +54,7 @@ func newCrew(t *testing.T) *crew {
 	c := &crew{group: around.Group, kubelets: around.Kubelets}
 	c.addNodes(t, around.Stub)
 	c.args = append(around.Args, "--metric-resolution=10s", "--kubelet-request-timeout=4s", "--kubelet-per-node-metrics")
-	c.server = must[string](t)(localcluster.BuildPlainServer(t.Context(), c.group.Dir()))
+	c.server = must[string](t)(localcluster.BuildPlainServer(t.Context()))
 
 	admin := around.Admin
 	admin.QPS = -1

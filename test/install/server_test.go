@@ -115,7 +115,7 @@ type installed struct {
 }
 
 var buildServer = sync.OnceValues(func() (string, error) {
-	return localcluster.BuildServer(context.Background(), plane.Dir())
+	return localcluster.BuildServer(context.Background())
 })
 
 func installServer(t *testing.T, values ...string) *installed {

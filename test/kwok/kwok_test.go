@@ -57,7 +57,7 @@ func run(ctx context.Context, m *testing.M) (code int, err error) {
 	if err := os.Setenv("KWOK_WORKDIR", plane.Dir()); err != nil {
 		return 0, err
 	}
-	if serverBinary, err = localcluster.BuildServer(ctx, plane.Dir()); err != nil {
+	if serverBinary, err = localcluster.BuildServer(ctx); err != nil {
 		return 0, err
 	}
 	if kwokPort, err = cluster.FreePort(); err != nil {

@@ -34,7 +34,7 @@ func runTests(ctx context.Context, o Options, run func(*Local) int) (code int, e
 		return 0, err
 	}
 	defer os.RemoveAll(dir)
-	if o.Server, err = BuildServer(ctx, dir); err != nil {
+	if o.Server, err = BuildServer(ctx); err != nil {
 		return 0, err
 	}
 	log, err := os.Create(filepath.Join(dir, "log"))
@@ -66,27 +66,37 @@ func runTests(ctx context.Context, o Options, run func(*Local) int) (code int, e
 	return code, l.checkLogs()
 }
 
-// BuildServer builds the server with the race detector in a folder, and returns the
-// binary's path.
-func BuildServer(ctx context.Context, dir string) (string, error) {
-	return buildServer(ctx, dir, "CGO_ENABLED=1", "-race")
+// BuildServer builds the server with the race detector, and returns the binary's path, in
+// Go's build cache. Tests that follow get the same binary, without linking it again.
+func BuildServer(ctx context.Context) (string, error) {
+	return buildServer(ctx, "CGO_ENABLED=1", "-race")
 }
 
 // BuildPlainServer is BuildServer without the race detector, which takes many times
-// the memory.
-func BuildPlainServer(ctx context.Context, dir string) (string, error) {
-	return buildServer(ctx, dir, "CGO_ENABLED=0")
+// the memory. It is what make build builds.
+func BuildPlainServer(ctx context.Context) (string, error) {
+	return buildServer(ctx, "CGO_ENABLED=0")
 }
 
-func buildServer(ctx context.Context, dir, env string, flags ...string) (string, error) {
-	server := filepath.Join(dir, "metrics-server")
-	build := exec.CommandContext(ctx, "go", append(append([]string{"build"}, flags...), "-o", server, "./cmd/metrics-server")...)
-	build.Dir = repository()
-	build.Env = append(os.Environ(), env)
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build the server: %w\n%s", err, out)
+func buildServer(ctx context.Context, env string, flags ...string) (path string, err error) {
+	args := append(append([]string{"run"}, flags...), "-exec=echo", "./cmd/metrics-server")
+	// go run puts the binary that it has linked into the cache, but starts it elsewhere. The
+	// second time, it starts that of the cache, which here is to print its path.
+	for range 2 {
+		run := exec.CommandContext(ctx, "go", args...)
+		run.Dir, run.Env = repository(), append(os.Environ(), env)
+		var stderr strings.Builder
+		run.Stderr = &stderr
+		out, err := run.Output()
+		if err != nil {
+			return "", fmt.Errorf("build the server: go %s: %w\n%s", strings.Join(args, " "), err, &stderr)
+		}
+		path = strings.TrimSpace(string(out))
 	}
-	return server, nil
+	if _, err := os.Stat(path); err != nil {
+		return "", fmt.Errorf("go %s has left no server: %w", strings.Join(args, " "), err)
+	}
+	return path, nil
 }
 
 // checkLogs looks for races and panics in what all servers logged.

@@ -51,7 +51,7 @@ func startSite(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Stop)
-	binary, err := localcluster.BuildPlainServer(t.Context(), c.Group.Dir())
+	binary, err := localcluster.BuildPlainServer(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

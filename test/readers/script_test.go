@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/kubemeter/metrics-server/test/debian"
 )
 
 // script is a program that reads with the client library of another language.
@@ -69,10 +71,11 @@ func (s script) check(t *testing.T) {
 
 // The interpreter is the one that Debian's package is for.
 func TestPython(t *testing.T) {
+	debian.Need(t, "python3-kubernetes")
 	const python = "/usr/bin/python3"
 	version, err := exec.CommandContext(t.Context(), python, "-c", "import kubernetes; print(kubernetes.__version__)").CombinedOutput()
 	if err != nil {
-		t.Fatalf("%v: %s\nrun apt-get install --no-install-recommends python3-kubernetes", err, version)
+		t.Fatalf("%v: %s", err, version)
 	}
 	t.Logf("kubernetes %s", version)
 	script{command: []string{python, filepath.Join("python", "read.py")}}.check(t)
@@ -82,11 +85,7 @@ func TestPython(t *testing.T) {
 // versions from 2.0 on need Node 22, which stable Debian has not.
 func installJavaScript(t *testing.T) script {
 	t.Helper()
-	for _, program := range []string{"node", "npm"} {
-		if _, err := exec.LookPath(program); err != nil {
-			t.Fatalf("%v: run apt-get install --no-install-recommends nodejs npm", err)
-		}
-	}
+	debian.Need(t, "nodejs", "npm")
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS("javascript")); err != nil {
 		t.Fatal(err)

@@ -54,7 +54,7 @@ type reaction struct {
 // Each server, and each HPA, is started anew for a step, and the HPA and the step come at
 // moments drawn at random, the same for both servers of a round.
 func TestLoadStep(t *testing.T) {
-	plain := must[string](t)(localcluster.BuildPlainServer(t.Context(), t.TempDir()))
+	plain := must[string](t)(localcluster.BuildPlainServer(t.Context()))
 	binaries := []struct{ name, path string }{{"server", plain}, {"peer", *peer}}
 	if *peer == "" {
 		t.Log("this server alone is measured, because -peer is not given")

@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,6 +20,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubemeter/metrics-server/test/cluster"
+	"github.com/kubemeter/metrics-server/test/debian"
 )
 
 // Name is the node's.
@@ -28,12 +28,6 @@ const Name = "real"
 
 // readyWithin is generous: machines of continuous integration are slow.
 const readyWithin = 3 * time.Minute
-
-// needed is what a machine must have, and the Debian package of each.
-var needed = []struct{ path, pkg string }{
-	{"containerd", "containerd"}, {"ctr", "containerd"}, {"runc", "runc"}, {"/usr/lib/cni/bridge", "containernetworking-plugins"},
-	{"nft", "nftables"}, {"ip", "iproute2"}, {"bash", "bash"}, {"unshare", "util-linux"}, {"nsenter", "util-linux"},
-}
 
 // Options say how the node runs.
 type Options struct {
@@ -62,16 +56,7 @@ func Check() error {
 	if os.Geteuid() != 0 {
 		return errors.New("a node with real containers needs root: run this as root")
 	}
-	var missing []string
-	for _, n := range needed {
-		if _, err := exec.LookPath(n.path); err != nil && !slices.Contains(missing, n.pkg) {
-			missing = append(missing, n.pkg)
-		}
-	}
-	if len(missing) > 0 {
-		return fmt.Errorf("this machine lacks what a node runs on: apt-get install --no-install-recommends %s", strings.Join(missing, " "))
-	}
-	return nil
+	return debian.Missing("containerd", "runc", "containernetworking-plugins", "nftables", "iproute2")
 }
 
 // Start starts a control plane and a node, and returns when the node is ready and its

@@ -47,7 +47,7 @@ func run(ctx context.Context, m *testing.M) (code int, err error) {
 		return 0, err
 	}
 	defer os.RemoveAll(dir)
-	if serverBinary, err = localcluster.BuildServer(ctx, dir); err != nil {
+	if serverBinary, err = localcluster.BuildServer(ctx); err != nil {
 		return 0, err
 	}
 	if node, err = Start(ctx, Options{WebhookCacheTTL: cacheTTL, Log: os.Stderr}); err != nil {

@@ -21,7 +21,7 @@ func TestRun(t *testing.T) {
 		t.Skip("it builds the server, and runs for a minute")
 	}
 	dir := t.TempDir()
-	server, err := localcluster.BuildServer(t.Context(), dir)
+	server, err := localcluster.BuildServer(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -26,17 +25,8 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/kubemeter/metrics-server/pkg/status"
+	"github.com/kubemeter/metrics-server/test/debian"
 )
-
-// chromium returns the path of the browser.
-func chromium(t *testing.T) string {
-	t.Helper()
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		t.Fatalf("%v: install Debian's package with apt-get install --no-install-recommends chromium", err)
-	}
-	return path
-}
 
 // tab is one of a browser, which belongs to a test.
 type tab struct {
@@ -53,10 +43,11 @@ type tab struct {
 // ends, the page must have caused no error, and asked nobody but the server.
 func openTab(t *testing.T, server, token string) *tab {
 	t.Helper()
+	debian.Need(t, "chromium", "fonts-dejavu-core")
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 5*time.Minute)
 	t.Cleanup(cancel)
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(chromium(t)), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.IgnoreCertErrors,
+		chromedp.ExecPath("chromium"), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.IgnoreCertErrors,
 		chromedp.Flag("disable-background-networking", true), chromedp.Flag("hide-scrollbars", true))
 	ctx, endBrowser := chromedp.NewExecAllocator(ctx, options...)
 	t.Cleanup(endBrowser)

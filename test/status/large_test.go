@@ -49,7 +49,7 @@ func startLarge(t *testing.T) *largeCluster {
 	if err := process.RaiseFileLimit(2 * largeNodes); err != nil {
 		t.Fatal(err)
 	}
-	binary, err := localcluster.BuildPlainServer(t.Context(), t.TempDir())
+	binary, err := localcluster.BuildPlainServer(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

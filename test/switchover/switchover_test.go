@@ -133,7 +133,7 @@ func newSite(t *testing.T, replicas int) *site {
 	t.Helper()
 	leaktest.Check(t)
 	dir := t.TempDir()
-	binary, err := localcluster.BuildServer(t.Context(), dir)
+	binary, err := localcluster.BuildServer(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
