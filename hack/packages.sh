@@ -1,56 +1,61 @@
 #!/bin/bash
-# Looks for the Debian packages that make targets need: packages.sh TARGET...
-# As root on Debian it installs those that are missing, and says so; NO_INSTALL=1 keeps it from
-# that. Otherwise its standard output says what will not run. It fails if that is a whole target,
-# and, where CI is set, if it is anything.
+# Checks for the Debian packages that make targets need: packages.sh TARGET...
+# As root on Debian it installs the missing ones, unless NO_INSTALL=1. What then still cannot run
+# goes to standard output. The exit code is 1 if that is a whole target, or if CI is set.
 set -euo pipefail
 cd "$(dirname "$0")"
+list=${DEBIAN_PACKAGES:-debian-packages} # tests have lists of their own
 
-# find_missing sets packages to those that are missing, and notes to a line for each thing that
-# will not run without them. It sets fatal if a whole target is among these.
+# find_missing sets packages to the missing ones, and skipped to one line for each thing that
+# cannot run without them. It sets failed if one of these is a whole target, or if CI is set.
 find_missing() {
-	packages=() notes='' fatal=${CI:+1}
-	local targets package shown_by what target note
-	while read -r targets package shown_by what; do
+	packages=() skipped='' failed=${CI:+1}
+	local targets package probe needed_by target line
+	while read -r targets package probe needed_by; do
 		[[ -n $targets && $targets != \#* ]] || continue
 		for target in "$@"; do
-			[[ ,$targets, =~ ,$target!?, ]] || continue
-			is_there "$shown_by" && continue
+			[[ ,$targets, == *",$target,"* || ,$targets, == *",$target!,"* ]] || continue
+			! is_installed "$probe" || continue
 			[[ " ${packages[*]} " == *" $package "* ]] || packages+=("$package")
-			note="not run: $what"
-			[[ ,$targets, != *",$target!,"* ]] || { note="not run: make $target, which needs $package for $what" fatal=1; }
-			[[ $notes == *"$note"$'\n'* ]] || notes+=$note$'\n'
+			line="not run: $needed_by"
+			[[ ,$targets, != *",$target!,"* ]] || { line="not run: $target (it needs $package for $needed_by)" failed=1; }
+			[[ $skipped == *"$line"$'\n'* ]] || skipped+=$line$'\n'
 		done
-	done <debian-packages
+	done <"$list"
 }
 
-is_there() {
+is_installed() {
 	case $1 in
 	/*) compgen -G "$1" >/dev/null ;;
+	\<*) "${CC:-gcc}" -E - >/dev/null 2>&1 <<<"#include $1" ;;
 	*) command -v "$1" >/dev/null ;;
 	esac
 }
 
-# install installs packages, and is silent if that works.
+# install installs packages. It prints the output of apt-get only if that fails.
 install() {
 	local log
 	log=$(mktemp)
 	export DEBIAN_FRONTEND=noninteractive
-	./heartbeat.sh "installing Debian's ${packages[*]} (NO_INSTALL=1 does without)" sh -ec '
+	# shellcheck disable=SC2016 # The inner shell expands these.
+	./heartbeat.sh "installing ${packages[*]} (set NO_INSTALL=1 to skip this)" sh -c '
 		log=$1; shift
 		{ apt-get update && apt-get install -y --no-install-recommends "$@"; } >"$log" 2>&1' sh "$log" "${packages[@]}" ||
-		{ tail -n 5 "$log"; echo "the packages could not be installed"; } >&2
+		{ tail -n 5 "$log"; echo "apt-get could not install the packages"; } >&2
 	rm -f "$log"
 }
 
+for target in "$@"; do
+	grep -qE "(^|,)$target!?[, ]" "$list" || { echo "hack/$list has no target $target" >&2; exit 2; }
+done
 find_missing "$@"
 [ ${#packages[@]} -gt 0 ] || exit 0
-as_root=sudo\ 
-[ "$(id -u)" != 0 ] || as_root=
-if [ -z "$as_root" ] && [ "${NO_INSTALL:-}" != 1 ] && command -v apt-get >/dev/null; then
+sudo='sudo '
+[ "$(id -u)" != 0 ] || sudo=
+if [ -z "$sudo" ] && [ "${NO_INSTALL:-}" != 1 ] && command -v apt-get >/dev/null; then
 	install
 	find_missing "$@"
 	[ ${#packages[@]} -gt 0 ] || exit 0
 fi
-printf '%sto run it, type: %sapt-get install --no-install-recommends %s\n' "$notes" "$as_root" "${packages[*]}"
-[ -z "$fatal" ]
+printf '%sTo install what is missing: %sapt-get install --no-install-recommends %s\n' "$skipped" "$sudo" "${packages[*]}"
+[ -z "$failed" ]

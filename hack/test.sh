@@ -1,8 +1,8 @@
 #!/bin/bash
-# Runs the tests of a make target with the race detector, and says from its first second what
-# happens: test.sh TARGET FORMAT [MODULE PACKAGES FLAGS]... [-- ARGUMENT...]
-# FORMAT is one of gotestsum's, MODULE a folder, PACKAGES patterns in it, and FLAGS go test's.
-# Each go test gets the arguments, too.
+# Runs the tests of a make target with the race detector, and prints progress from its first
+# second: test.sh TARGET FORMAT [MODULE PACKAGES FLAGS]... [-- ARGUMENT...]
+# FORMAT is one of gotestsum's, MODULE a folder, PACKAGES patterns in it and after a ! the packages
+# to leave out, and FLAGS go test's. Each go test gets the arguments, too.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=$1 format=$2
@@ -14,33 +14,32 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do
 done
 arguments=("${@:2}")
 
-echo "make $target: looking for the programs that tests run" >&2
-not_run=$(hack/packages.sh "$target") || { echo "$not_run"; exit 1; }
-[ -z "$not_run" ] || echo "$not_run"
-
-# make lint runs go vet.
-export CGO_ENABLED=1 GOFLAGS="$(go env GOFLAGS) -vet=off"
+echo "make $target: checking for the programs that the tests need" >&2
+skipped=$(hack/packages.sh "$target") || { echo "$skipped"; exit 1; }
+[ -z "$skipped" ] || echo "$skipped"
 
 work=$(mktemp -d)
+: >"$work/compiled"
+: >"$work/events"
 ticker=
 finish() {
 	[ -z "$ticker" ] || kill "$ticker" 2>/dev/null || :
 	rm -rf "$work"
-	[ -z "$not_run" ] || echo "$not_run"
+	[ -z "$skipped" ] || echo "$skipped"
 }
 trap finish EXIT
 trap 'exit 130' INT TERM
 
-# reporting runs a command, and meanwhile a function every 15 s that prints how far it is.
-reporting() {
-	local report=$1 passed=0
+# with_progress runs a command, and meanwhile a function every 15 s that prints the progress.
+with_progress() {
+	local print=$1 passed=0
 	shift
 	while sleep 1; do
-		((++passed % 15)) || "$report" >&2
-	done &
+		((++passed % 15)) || "$print" >&2 || :
+	done >/dev/null &
 	ticker=$!
 	"$@"
-	kill "$ticker"
+	kill "$ticker" 2>/dev/null || :
 	ticker=
 }
 
@@ -56,47 +55,69 @@ for_each_module() {
 	return $code
 }
 
-# shellcheck disable=SC2086 # Patterns and flags are words.
-list_suites() { go list -find -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' $1; }
+# list_packages prints the packages that have tests.
+list_packages() {
+	local word patterns=() left_out='^$'
+	for word in $1; do
+		case $word in
+		!*) left_out+="|/${word#!}\$" ;;
+		*) patterns+=("$word") ;;
+		esac
+	done
+	go list -find -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' "${patterns[@]}" | grep -vE "$left_out"
+}
 
-# compile compiles what tests import. go test would do so too, but without a word.
-# shellcheck disable=SC2086
+# compile compiles what the tests import: go test prints no progress meanwhile. Errors are ignored
+# here, because go test reports them, too.
+# shellcheck disable=SC2046,SC2086 # These are words.
 compile() {
 	local imported
-	imported=$(go list -deps -test -f '{{if not .ForTest}}{{.ImportPath}}{{end}}' $1 | grep -v '\.test$') &&
-		GOGC=${GOGC:-400} go build -race -v $imported 2>>"$work/compiled" || { tail -n 20 "$work/compiled" >&2; return 1; }
+	imported=$(go list -deps -test -f '{{if not (or .ForTest (eq .Name "main"))}}{{.ImportPath}}{{end}}' $(list_packages "$1"))
+	GOGC=${GOGC:-400} go build -race -v $imported 2>>"$work/compiled" || :
 }
-report_compile() { echo "  compiling with the race detector: $(wc -l <"$work/compiled") packages … ${SECONDS}s"; }
+print_compiled() { echo "  compiling with the race detector: $(grep -vc '^go: ' "$work/compiled") packages … ${SECONDS}s"; }
 
-# shellcheck disable=SC2086
-test_json() { go test -race -json $2 $1 "${arguments[@]}"; }
+# shellcheck disable=SC2046,SC2086
+test_json() { go test -race -json $2 $(list_packages "$1") "${arguments[@]}"; }
 
-# run_tests prints a numbered line for each suite that has ended, and a summary.
+# run_tests prints a numbered line for each package whose tests have ended, and a summary.
 run_tests() {
 	local line n=0
 	for_each_module test_json |
-		"$gotestsum" --format "$format" --format-hide-empty-pkg --jsonfile "$work/events" --raw-command -- cat |
+		"$gotestsum" --format "$format" --format-icons default --no-color --jsonfile "$work/events" --raw-command -- cat |
 		while IFS= read -r line; do
 			case $line in
-			✓* | ✖* | ∅*) printf '[%d/%d] %s\n' $((++n)) "$suites" "$line" ;;
+			✓* | ✖* | ∅*) printf '[%d/%d] %s\n' $((++n)) "$count" "$line" ;;
 			*) printf '%s\n' "$line" ;;
 			esac
 		done
 }
-report_tests() {
-	grep -v '"Test":' "$work/events" | sed -n 's/.*"Action":"\([a-z]*\)","Package":"\([^"]*\)".*/\1 \2/p' | awk -v suites="$suites" -v prefix="$prefix" -v seconds="$SECONDS" '
-		$1 == "start" { running[$2] }
-		$1 ~ /^(pass|fail|skip)$/ { delete running[$2]; ended++ }
+print_running() {
+	awk -F '"' -v count="$count" -v seconds="$SECONDS" '
+		/"Test":/ { next }
+		match($0, /"Action":"(start|pass|fail|skip)"/) {
+			action = substr($0, RSTART + 10, RLENGTH - 11)
+			match($0, /"Package":"[^"]*"/)
+			package = substr($0, RSTART + 11, RLENGTH - 12)
+			sub("^.*/metrics-server/", "", package)
+			if (action == "start") running[package]
+			else { delete running[package]; ended++ }
+		}
 		END {
-			for (package in running) names = names " " substr(package, length(prefix) + 2)
-			printf "  %d of %d suites have ended, running:%s … %ds\n", ended, suites, names, seconds
-		}'
+			for (package in running) names = names " " package
+			printf "  the tests of %d of %d packages have ended, running:%s … %ds\n", ended, count, names, seconds
+		}' "$work/events"
 }
 
-gotestsum=$(hack/heartbeat.sh "building gotestsum" env CGO_ENABLED=0 GOFLAGS= go tool -n -modfile=hack/tools/go.mod gotestsum)
-suites=$(for_each_module list_suites | wc -l)
-prefix=$(go list -m)
-echo "compiling $suites suites of tests with the race detector (the first time, this takes minutes)" >&2
-reporting report_compile for_each_module compile
-echo "running them" >&2
-reporting report_tests run_tests
+gotestsum=$(hack/heartbeat.sh "building gotestsum" go tool -n -modfile=hack/tools/go.mod gotestsum)
+# make lint runs go vet.
+export CGO_ENABLED=1 GOFLAGS="$(go env GOFLAGS) -vet=off"
+count=$(for_each_module list_packages | wc -l)
+echo "compiling $count test packages with the race detector (the first time, this takes minutes)" >&2
+with_progress print_compiled for_each_module compile
+if [ "$target" != test-unit ]; then
+	# The tests start this server. Linked here, it is in Go's cache when several of them ask for it.
+	hack/heartbeat.sh "linking the metrics server with the race detector" go run -race -exec=true ./cmd/metrics-server
+fi
+echo "running the tests of $count packages" >&2
+with_progress print_running run_tests

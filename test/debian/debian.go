@@ -1,8 +1,8 @@
 // Copyright The Kubemeter Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package debian tells tests which Debian packages are missing. It reads
-// hack/debian-packages, the one list of them.
+// Package debian checks for the Debian packages that tests need. How a package is detected stands
+// in hack/debian-packages.
 package debian
 
 import (
@@ -23,11 +23,11 @@ func Missing(packages ...string) error {
 	}
 	var missing []string
 	for _, p := range packages {
-		shownBy, ok := list[p]
+		probe, ok := list[p]
 		if !ok {
 			return fmt.Errorf("%s is not in hack/debian-packages", p)
 		}
-		if !isThere(shownBy) {
+		if !isInstalled(probe) {
 			missing = append(missing, p)
 		}
 	}
@@ -37,8 +37,8 @@ func Missing(packages ...string) error {
 	return fmt.Errorf("this machine lacks %s: apt-get install --no-install-recommends %[1]s", strings.Join(missing, " "))
 }
 
-// Need skips a test if one of the packages is missing. Where CI is set, the test fails instead.
-func Need(t testing.TB, packages ...string) {
+// Require skips a test if one of the packages is missing. If CI is set, it fails the test instead.
+func Require(t testing.TB, packages ...string) {
 	t.Helper()
 	err := Missing(packages...)
 	switch {
@@ -50,27 +50,27 @@ func Need(t testing.TB, packages ...string) {
 	}
 }
 
-// list returns, for each package, the program or the pattern of files that shows that it is there.
-func list() (shownBy map[string]string, err error) {
+// list returns, for each package, the program or the pattern of files that it is detected by.
+func list() (probes map[string]string, err error) {
 	_, file, _, _ := runtime.Caller(0)
 	text, err := os.ReadFile(filepath.Join(filepath.Dir(file), "..", "..", "hack", "debian-packages"))
 	if err != nil {
 		return nil, err
 	}
-	shownBy = map[string]string{}
+	probes = map[string]string{}
 	for line := range strings.Lines(string(text)) {
 		if fields := strings.Fields(line); len(fields) > 3 && !strings.HasPrefix(line, "#") {
-			shownBy[fields[1]] = fields[2]
+			probes[fields[1]] = fields[2]
 		}
 	}
-	return shownBy, nil
+	return probes, nil
 }
 
-func isThere(shownBy string) bool {
-	if filepath.IsAbs(shownBy) {
-		files, err := filepath.Glob(shownBy)
+func isInstalled(probe string) bool {
+	if filepath.IsAbs(probe) {
+		files, err := filepath.Glob(probe)
 		return err == nil && len(files) > 0
 	}
-	_, err := exec.LookPath(shownBy)
+	_, err := exec.LookPath(probe)
 	return err == nil
 }

@@ -29,38 +29,49 @@ func TestMissing(t *testing.T) {
 	}
 }
 
-// recorder is a test of which only the end matters.
-type recorder struct {
+// fakeT records whether Require skipped or failed the test.
+type fakeT struct {
 	testing.TB
 	ended string
 }
 
-func (r *recorder) Helper()               { r.TB.Helper() }
-func (r *recorder) Skip(...any)           { r.ended = "skipped" }
-func (r *recorder) Fatalf(string, ...any) { r.ended = "failed" }
+func (f *fakeT) Skip(...any)           { f.ended = "skipped" }
+func (f *fakeT) Fatalf(string, ...any) { f.ended = "failed" }
 
-func TestNeed(t *testing.T) {
+func TestRequire(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	for ci, want := range map[string]string{"": "skipped", "true": "failed"} {
 		t.Setenv("CI", ci)
-		r := &recorder{TB: t}
-		if Need(r, "npm"); r.ended != want {
-			t.Errorf("CI=%q: the test %s, want %s", ci, r.ended, want)
+		f := &fakeT{TB: t}
+		if Require(f, "npm"); f.ended != want {
+			t.Errorf("CI=%q: the test was %q, want %q", ci, f.ended, want)
 		}
 	}
 }
 
-// machine is the programs on the PATH of hack/packages.sh.
-type machine struct {
-	t   *testing.T
-	bin string
-	env []string
+// fakeList is a list in which all packages are detected by programs on the PATH.
+const fakeList = `
+# A comment.
+test!,unit!       compiler  compiler  the race detector
+test              browser   browser   the browser tests
+readers           node      node      the JavaScript tests
+readers           npm       npm       the JavaScript tests
+image!,node-test! builder   builder   building the image
+`
+
+// fakeMachine is a PATH with a few programs, and fakeList.
+type fakeMachine struct {
+	t        *testing.T
+	bin, ran string // ran is a file with the arguments of each apt-get
+	env      []string
 }
 
-// newMachine returns one that has no program but those that the script calls, and these.
-func newMachine(t *testing.T, programs ...string) *machine {
-	m := &machine{t: t, bin: t.TempDir()}
-	for _, name := range []string{"bash", "sh", "dirname", "id", "mktemp", "rm", "sleep", "tail", "cp"} {
+// newFakeMachine adds the programs to those that hack/packages.sh itself needs. Its user has the
+// ID uid. Its apt-get is a script, which can create a program with: add NAME.
+func newFakeMachine(t *testing.T, uid, aptGet string, programs ...string) *fakeMachine {
+	t.Helper()
+	m := &fakeMachine{t: t, bin: t.TempDir(), ran: filepath.Join(t.TempDir(), "ran")}
+	for _, name := range []string{"bash", "sh", "dirname", "grep", "mktemp", "rm", "sleep", "tail", "cp"} {
 		path, err := exec.LookPath(name)
 		if err != nil {
 			t.Fatal(err)
@@ -69,22 +80,28 @@ func newMachine(t *testing.T, programs ...string) *machine {
 			t.Fatal(err)
 		}
 	}
+	m.write("id", "echo "+uid)
+	m.write("apt-get", `echo "$@" >>`+m.ran+"\nadd() { cp -p \"$0\" "+m.bin+"/$1; }\n"+aptGet)
 	for _, name := range programs {
-		m.add(name, "")
+		m.write(name, "")
 	}
-	m.env = []string{"PATH=" + m.bin}
+	list := filepath.Join(t.TempDir(), "list")
+	if err := os.WriteFile(list, []byte(fakeList), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m.env = []string{"PATH=" + m.bin, "DEBIAN_PACKAGES=" + list}
 	return m
 }
 
-func (m *machine) add(name, script string) {
+func (m *fakeMachine) write(name, script string) {
 	m.t.Helper()
-	if err := os.WriteFile(filepath.Join(m.bin, name), []byte("#!/bin/sh\n"+script), 0o700); err != nil {
+	if err := os.WriteFile(filepath.Join(m.bin, name), []byte("#!/bin/sh\n"+script+"\n"), 0o700); err != nil {
 		m.t.Fatal(err)
 	}
 }
 
-// packages runs the script for some targets.
-func (m *machine) packages(targets ...string) (stdout, stderr string, code int) {
+// packages runs hack/packages.sh, and returns what it and apt-get have done.
+func (m *fakeMachine) packages(targets ...string) (stdout, stderr, aptGet string, code int) {
 	m.t.Helper()
 	cmd := exec.CommandContext(m.t.Context(), filepath.Join("..", "..", "hack", "packages.sh"), targets...)
 	cmd.Env = m.env
@@ -94,65 +111,57 @@ func (m *machine) packages(targets ...string) (stdout, stderr string, code int) 
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
 		m.t.Fatal(err)
 	}
-	return out.String(), problems.String(), cmd.ProcessState.ExitCode()
+	calls, err := os.ReadFile(m.ran)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		m.t.Fatal(err)
+	}
+	return out.String(), problems.String(), string(calls), cmd.ProcessState.ExitCode()
 }
 
 func TestPackagesScript(t *testing.T) {
-	const install = "apt-get install --no-install-recommends "
+	const (
+		install     = "To install what is missing: apt-get install --no-install-recommends "
+		browser     = "not run: the browser tests\n"
+		javaScript  = "not run: the JavaScript tests\n"
+		installed   = "update\ninstall -y --no-install-recommends "
+		noInstall   = "NO_INSTALL=1"
+		bothProgams = "add node; add npm"
+	)
 	for name, c := range map[string]struct {
 		programs, targets, env []string
-		want                   []string // in what is printed
+		uid, script            string // root, and an apt-get that installs nothing, by default
+		stdout, stderr, aptGet string // stderr is a part
 		code                   int
 	}{
-		"all is there":        {programs: []string{"gcc"}, targets: []string{"test-unit"}},
-		"a test is left out":  {programs: []string{"gcc"}, targets: []string{"test"}, want: []string{"not run: the status page in a browser (test/status)\n", install + "chromium"}},
-		"in CI":               {programs: []string{"gcc"}, targets: []string{"test"}, env: []string{"CI=true"}, want: []string{install + "chromium"}, code: 1},
-		"no compiler":         {programs: []string{"chromium"}, targets: []string{"test"}, want: []string{"not run: make test, which needs gcc for Go's race detector\n", install + "gcc"}, code: 1},
-		"nothing of a target": {programs: []string{"gcc"}, targets: []string{"test-node"}, want: []string{"make test-node, which needs runc", "containerd"}, code: 1},
-		"several targets":     {targets: []string{"image", "ci"}, want: []string{"make image, which needs buildah", "make ci, which needs make", install + "make buildah"}, code: 1},
+		"nothing is missing":      {programs: []string{"compiler"}, targets: []string{"unit"}},
+		"another target's":        {targets: []string{"readers"}, programs: []string{"node", "npm"}},
+		"some tests are skipped":  {programs: []string{"compiler"}, targets: []string{"test"}, env: []string{noInstall}, stdout: browser + install + "browser\n"},
+		"some in CI":              {programs: []string{"compiler"}, targets: []string{"test"}, env: []string{noInstall, "CI=true"}, stdout: browser + install + "browser\n", code: 1},
+		"two packages, one thing": {targets: []string{"readers"}, env: []string{noInstall}, stdout: javaScript + install + "node npm\n"},
+		"a required package":      {programs: []string{"browser"}, targets: []string{"test"}, env: []string{noInstall}, stdout: "not run: test (it needs compiler for the race detector)\n" + install + "compiler\n", code: 1},
+		"several targets": {targets: []string{"image", "readers"}, env: []string{noInstall}, code: 1,
+			stdout: javaScript + "not run: image (it needs builder for building the image)\n" + install + "node npm builder\n"},
+		"an unknown target":   {targets: []string{"tset"}, stderr: "no target tset", code: 2},
+		"as root":             {targets: []string{"readers"}, script: bothProgams, aptGet: installed + "node npm\n", stderr: "installing node npm (set NO_INSTALL=1 to skip this)\n"},
+		"as root in CI":       {targets: []string{"readers"}, env: []string{"CI=true"}, script: bothProgams, aptGet: installed + "node npm\n"},
+		"as a user":           {targets: []string{"readers"}, uid: "1000", script: bothProgams, stdout: javaScript + "To install what is missing: sudo apt-get install --no-install-recommends node npm\n"},
+		"apt-get fails":       {targets: []string{"readers"}, script: "echo no route to host; exit 100", aptGet: "update\n", stderr: "no route to host\napt-get could not install the packages\n", stdout: javaScript + install + "node npm\n"},
+		"apt-get fails in CI": {targets: []string{"readers"}, env: []string{"CI=true"}, script: "exit 100", aptGet: "update\n", stdout: javaScript + install + "node npm\n", code: 1},
+		"one is installed":    {targets: []string{"readers"}, script: "add npm", aptGet: installed + "node npm\n", stdout: javaScript + install + "node\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := newMachine(t, c.programs...)
-			m.env = append(m.env, append(c.env, "NO_INSTALL=1")...)
-			m.add("apt-get", "exit 1")
-			stdout, stderr, code := m.packages(c.targets...)
-			if code != c.code || stderr != "" || len(c.want) == 0 && stdout != "" {
-				t.Errorf("exit code %d, want %d; it printed %q, and to standard error %q", code, c.code, stdout, stderr)
+			uid := "0"
+			if c.uid != "" {
+				uid = c.uid
 			}
-			for _, want := range c.want {
-				if !strings.Contains(stdout, want) {
-					t.Errorf("printed %q, want %q in it", stdout, want)
-				}
+			m := newFakeMachine(t, uid, c.script, c.programs...)
+			m.env = append(m.env, c.env...)
+			stdout, stderr, aptGet, code := m.packages(c.targets...)
+			if stdout != c.stdout || aptGet != c.aptGet || code != c.code {
+				t.Errorf("stdout %q, want %q\napt-get %q, want %q\nexit code %d, want %d", stdout, c.stdout, aptGet, c.aptGet, code, c.code)
 			}
-		})
-	}
-}
-
-func TestPackagesScriptInstalls(t *testing.T) {
-	for name, c := range map[string]struct {
-		user, aptGet   string
-		stdout, stderr string
-		code           int
-	}{
-		"as root":           {user: "0", aptGet: `[ "$1" = update ] || for p; do case $p in npm) cp -p "$0" $BIN/npm ;; nodejs) cp -p "$0" $BIN/node ;; esac; done`, stderr: "installing Debian's"},
-		"as a user":         {user: "1000", aptGet: "exit 1", stdout: "sudo apt-get install"},
-		"no network":        {user: "0", aptGet: "echo no route to host; exit 100", stdout: "type: apt-get install", stderr: "no route to host"},
-		"only some of them": {user: "0", aptGet: `cp -p "$0" $BIN/npm`, stdout: "--no-install-recommends nodejs"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			m := newMachine(t, "gcc")
-			m.env = append(m.env, "BIN="+m.bin)
-			if err := os.Remove(filepath.Join(m.bin, "id")); err != nil {
-				t.Fatal(err)
-			}
-			m.add("id", "echo "+c.user)
-			m.add("apt-get", c.aptGet)
-			stdout, stderr, code := m.packages("test-readers")
-			if code != c.code || !strings.Contains(stdout, c.stdout) || !strings.Contains(stderr, c.stderr) {
-				t.Errorf("exit code %d; it printed %q, and to standard error %q", code, stdout, stderr)
-			}
-			if c.stdout == "" && strings.Contains(stdout, "JavaScript") {
-				t.Errorf("the packages were installed, and it printed %q", stdout)
+			if !strings.Contains(stderr, c.stderr) || c.aptGet == "" && c.stderr == "" && stderr != "" {
+				t.Errorf("stderr %q, want %q", stderr, c.stderr)
 			}
 		})
 	}

@@ -67,21 +67,21 @@ func runTests(ctx context.Context, o Options, run func(*Local) int) (code int, e
 }
 
 // BuildServer builds the server with the race detector, and returns the binary's path, in
-// Go's build cache. Tests that follow get the same binary, without linking it again.
+// Go's build cache. It links the binary only if the cache does not have it.
 func BuildServer(ctx context.Context) (string, error) {
 	return buildServer(ctx, "CGO_ENABLED=1", "-race")
 }
 
 // BuildPlainServer is BuildServer without the race detector, which takes many times
-// the memory. It is what make build builds.
+// the memory. The packages are compiled as by make build.
 func BuildPlainServer(ctx context.Context) (string, error) {
 	return buildServer(ctx, "CGO_ENABLED=0")
 }
 
 func buildServer(ctx context.Context, env string, flags ...string) (path string, err error) {
 	args := append(append([]string{"run"}, flags...), "-exec=echo", "./cmd/metrics-server")
-	// go run puts the binary that it has linked into the cache, but starts it elsewhere. The
-	// second time, it starts that of the cache, which here is to print its path.
+	// The first go run links the binary, caches it, and runs a temporary copy. The second runs the
+	// cached file. With -exec=echo, it only prints the path of that file.
 	for range 2 {
 		run := exec.CommandContext(ctx, "go", args...)
 		run.Dir, run.Env = repository(), append(os.Environ(), env)
@@ -94,7 +94,7 @@ func buildServer(ctx context.Context, env string, flags ...string) (path string,
 		path = strings.TrimSpace(string(out))
 	}
 	if _, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("go %s has left no server: %w", strings.Join(args, " "), err)
+		return "", fmt.Errorf("go %s did not leave a server in the build cache: %w", strings.Join(args, " "), err)
 	}
 	return path, nil
 }

@@ -71,7 +71,7 @@ func (s script) check(t *testing.T) {
 
 // The interpreter is the one that Debian's package is for.
 func TestPython(t *testing.T) {
-	debian.Need(t, "python3-kubernetes")
+	debian.Require(t, "python3-kubernetes")
 	const python = "/usr/bin/python3"
 	version, err := exec.CommandContext(t.Context(), python, "-c", "import kubernetes; print(kubernetes.__version__)").CombinedOutput()
 	if err != nil {
@@ -85,7 +85,7 @@ func TestPython(t *testing.T) {
 // versions from 2.0 on need Node 22, which stable Debian has not.
 func installJavaScript(t *testing.T) script {
 	t.Helper()
-	debian.Need(t, "nodejs", "npm")
+	debian.Require(t, "nodejs", "npm")
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS("javascript")); err != nil {
 		t.Fatal(err)

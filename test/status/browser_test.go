@@ -28,6 +28,9 @@ import (
 	"github.com/kubemeter/metrics-server/test/debian"
 )
 
+// browser is the Debian packages of the browser.
+var browser = []string{"chromium", "fonts-dejavu-core"}
+
 // tab is one of a browser, which belongs to a test.
 type tab struct {
 	*testing.T
@@ -43,7 +46,7 @@ type tab struct {
 // ends, the page must have caused no error, and asked nobody but the server.
 func openTab(t *testing.T, server, token string) *tab {
 	t.Helper()
-	debian.Need(t, "chromium", "fonts-dejavu-core")
+	debian.Require(t, browser...)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 5*time.Minute)
 	t.Cleanup(cancel)
 	options := append(chromedp.DefaultExecAllocatorOptions[:],

@@ -22,6 +22,7 @@ import (
 	"github.com/kubemeter/metrics-server/pkg/status"
 	"github.com/kubemeter/metrics-server/test/cluster"
 	"github.com/kubemeter/metrics-server/test/corestub"
+	"github.com/kubemeter/metrics-server/test/debian"
 	"github.com/kubemeter/metrics-server/test/eventually"
 	"github.com/kubemeter/metrics-server/test/kubeletsim"
 	"github.com/kubemeter/metrics-server/test/localcluster"
@@ -174,6 +175,7 @@ func TestLarge(t *testing.T) {
 	if !*large {
 		t.Skip("it takes minutes and gigabytes: give -large")
 	}
+	debian.Require(t, browser...)
 	l := startLarge(t)
 	idle := func(deadline time.Time) []time.Duration {
 		time.Sleep(time.Until(deadline))
