@@ -103,12 +103,9 @@ func (o *kubeletOptions) validateAddressTypes() []error {
 		return []error{badValue(flag, value, "must have at least one of %s", strings.Join(addressTypes, ", "))}
 	}
 	var problems []error
-	for i, t := range o.addressTypes {
-		switch {
-		case !slices.Contains(addressTypes, t):
+	for _, t := range o.addressTypes {
+		if !slices.Contains(addressTypes, t) {
 			problems = append(problems, badValue(flag, value, "%q is not one of %s", t, strings.Join(addressTypes, ", ")))
-		case slices.Contains(o.addressTypes[:i], t):
-			problems = append(problems, badValue(flag, value, "%q must not be given twice", t))
 		}
 	}
 	return problems
@@ -159,7 +156,10 @@ func (o *kubeletOptions) config(apiServer *rest.Config, resolution time.Duration
 		Resolution:        resolution,
 	}
 	for _, t := range o.addressTypes {
-		c.AddressTypes = append(c.AddressTypes, corev1.NodeAddressType(t))
+		// The flag accumulates, and the chart and its users often name the same type.
+		if t := corev1.NodeAddressType(t); !slices.Contains(c.AddressTypes, t) {
+			c.AddressTypes = append(c.AddressTypes, t)
+		}
 	}
 	return c
 }

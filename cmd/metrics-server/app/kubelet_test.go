@@ -102,7 +102,7 @@ func TestKubeletConfigOfFlags(t *testing.T) {
 	}
 
 	got = parse(t, "--kubelet-port=4194", "--kubelet-use-node-status-port", "--kubelet-request-timeout=3s",
-		"--kubelet-preferred-address-types=InternalIP", "--kubelet-preferred-address-types=Hostname").kubelet.config(&rest.Config{}, time.Minute)
+		"--kubelet-preferred-address-types=InternalIP", "--kubelet-preferred-address-types=Hostname,InternalIP").kubelet.config(&rest.Config{}, time.Minute)
 	if got.Port != 4194 || !got.UseNodeStatusPort || got.Timeout != 3*time.Second {
 		t.Errorf("got %+v", got)
 	}

@@ -39,7 +39,6 @@ func TestBadFlags(t *testing.T) {
 		{"--metric-resolution=10s", "--kubelet-request-timeout=10s: must be more than 0 and at most 9s, 90 % of --metric-resolution=10s"},
 		{"--kubelet-preferred-address-types=", "--kubelet-preferred-address-types=: must have at least one of Hostname, InternalDNS, InternalIP, ExternalDNS, ExternalIP"},
 		{"--kubelet-preferred-address-types=InternalIP,internalip", `--kubelet-preferred-address-types=InternalIP,internalip: "internalip" is not one of Hostname, InternalDNS, InternalIP, ExternalDNS, ExternalIP`},
-		{"--kubelet-preferred-address-types=InternalIP,Hostname,InternalIP", `--kubelet-preferred-address-types=InternalIP,Hostname,InternalIP: "InternalIP" must not be given twice`},
 		{"-l a=b=c", "--node-selector=a=b=c: must be a label selector such as 'a=b,c in (d,e)': found '=', expected: ',' or 'end of string'"},
 
 		{"--kubelet-insecure-tls --kubelet-certificate-authority=" + certFile, "--kubelet-insecure-tls and --kubelet-certificate-authority exclude each other: a CA is there to verify with"},
