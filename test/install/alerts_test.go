@@ -83,6 +83,7 @@ func TestAlerts(t *testing.T) {
 		"many pods are few":       {replace: []string{`reason="no_window"} 3`, `reason="no_window"} 30`}, set: "prometheusRule.withheldPodsRatio=0.1"},
 		"unknown pods":            {replace: []string{`reason="not_scraped"} 0`, `reason="not_scraped"} 30`}, want: "PodsWithheld"},
 		"unknown pods, selected":  {replace: []string{`reason="not_scraped"} 0`, `reason="not_scraped"} 30`}, set: "args={--node-selector=a=b}"},
+		"the same, short form":    {replace: []string{`reason="not_scraped"} 0`, `reason="not_scraped"} 30`}, set: "args={-l,a=b}"},
 		"the certificate expires": {replace: []string{"2592000", "500000"}, want: "CertificateExpiring"},
 		"that is soon enough":     {replace: []string{"2592000", "500000"}, set: "prometheusRule.certificateExpirySeconds=86400"},
 	} {

@@ -47,16 +47,46 @@ subjects:
 {{- end -}}
 {{- end -}}
 
-{{/* "true" if one of the server's flags begins with .flag. */}}
+{{/* The name of the flag of an argument, and nothing for a value that follows its flag. */}}
+{{- define "metrics-server.flagName" -}}
+{{- if hasPrefix "--" . -}}
+{{- . | trimPrefix "--" | splitList "=" | first | replace "_" "-" -}}
+{{- else if hasPrefix "-l" . -}}
+node-selector
+{{- else if hasPrefix "-" . -}}
+{{- . | trimPrefix "-" | trunc 1 -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The arguments of defaultArgs and args, as JSON. A flag of args takes the place of the default. */}}
+{{- define "metrics-server.args" -}}
+{{- $given := list -}}
+{{- range .Values.args -}}
+{{- $given = append $given (include "metrics-server.flagName" (toString .)) -}}
+{{- end -}}
+{{- $all := list -}}
+{{- $replaced := false -}}
+{{- range .Values.defaultArgs -}}
+{{- with include "metrics-server.flagName" (toString .) -}}
+{{- $replaced = has . $given -}}
+{{- end -}}
+{{- if not $replaced -}}
+{{- $all = append $all . -}}
+{{- end -}}
+{{- end -}}
+{{- concat $all (.Values.args | default list) | toJson -}}
+{{- end -}}
+
+{{/* "true" if .flag, a name without dashes, is among the arguments. */}}
 {{- define "metrics-server.hasFlag" -}}
-{{- range concat (.context.Values.defaultArgs | default list) (.context.Values.args | default list) -}}
-{{- if or (eq . $.flag) (hasPrefix (printf "%s=" $.flag) .) }}true{{ end -}}
+{{- range include "metrics-server.args" .context | fromJsonArray -}}
+{{- if eq (include "metrics-server.flagName" (toString .)) $.flag }}true{{ end -}}
 {{- end -}}
 {{- end -}}
 
 {{/* "true" if the server makes its certificate itself. */}}
 {{- define "metrics-server.managesCertificate" -}}
-{{- if and (eq .Values.tls.type "metrics-server") (not (include "metrics-server.hasFlag" (dict "context" . "flag" "--tls-cert-file"))) }}true{{ end -}}
+{{- if and (eq .Values.tls.type "metrics-server") (not (include "metrics-server.hasFlag" (dict "context" . "flag" "tls-cert-file"))) }}true{{ end -}}
 {{- end -}}
 
 {{/* "true" if the certificate is mounted from a Secret. */}}
