@@ -38,7 +38,7 @@ E2E := test './... !realnode !readers' '-count=1 -p 3 -timeout 25m'
 
 .PHONY: test
 test: ## Run all tests: unit, integration and end-to-end (KUBERNETES=v1.34, NO_INSTALL=1).
-	@hack/test.sh test pkgname $(UNIT) $(E2E)
+	@hack/test.sh test pkgname-and-test-fails $(UNIT) $(E2E)
 
 .PHONY: test-node
 test-node: ## Test with a real kubelet and real containers, as root (ARGS=-for=10m, KUBERNETES=v1.34).
@@ -52,7 +52,7 @@ test-readers: ## Test what kubectl of four versions, client libraries and k9s sh
 
 .PHONY: test-unit
 test-unit: ## Run the quick tests.
-	@hack/test.sh test-unit pkgname $(UNIT)
+	@hack/test.sh test-unit pkgname-and-test-fails $(UNIT)
 
 .PHONY: lint
 lint: ## Run gofmt, go vet and golangci-lint, and see that go.mod and generated code are right.
