@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/util/annotations"
 )
 
 // Series of two replicas in good health, and what is wrong in turn. The
@@ -32,6 +33,17 @@ metrics_server_storage_withheld{job="metrics-server", instance="a", type="pod", 
 metrics_server_serving_certificate_expiration_timestamp_seconds{job="metrics-server", instance="a"} 2592000
 `
 
+// seriesSet is a storage.SeriesSet of a slice.
+type seriesSet struct {
+	of   []storage.Series
+	next int
+}
+
+func (s *seriesSet) Next() bool                      { s.next++; return s.next <= len(s.of) }
+func (s *seriesSet) At() storage.Series              { return s.of[s.next-1] }
+func (*seriesSet) Err() error                        { return nil }
+func (*seriesSet) Warnings() annotations.Annotations { return nil }
+
 // storageOf returns a storage of the series in text. Each has one sample, at time 0. The
 // storage of Prometheus' own tests would have every test here compile the SDKs of all clouds.
 func storageOf(t *testing.T, text string) storage.Queryable {
@@ -42,19 +54,13 @@ func storageOf(t *testing.T, text string) storage.Queryable {
 		if err != nil || len(samples) != 1 {
 			t.Fatalf("%q has %d samples, want 1: %v", line, len(samples), err)
 		}
-		var pairs []string
-		description.Range(func(l labels.Label) { pairs = append(pairs, l.Name, l.Value) })
-		all = append(all, storage.MockSeries(nil, []int64{0}, []float64{samples[0].Value}, pairs))
+		all = append(all, promql.NewStorageSeries(promql.Series{Metric: description, Floats: []promql.FPoint{{T: 0, F: samples[0].Value}}}))
 	}
 	return &storage.MockQueryable{MockQuerier: &storage.MockQuerier{
 		SelectMockFunction: func(_ bool, _ *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
-			var selected []storage.SeriesSet
-			for _, s := range all {
-				if !slices.ContainsFunc(matchers, func(m *labels.Matcher) bool { return !m.Matches(s.Labels().Get(m.Name)) }) {
-					selected = append(selected, storage.TestSeriesSet(s))
-				}
-			}
-			return storage.NewMergeSeriesSet(selected, 0, storage.ChainedSeriesMerge)
+			return &seriesSet{of: slices.DeleteFunc(slices.Clone(all), func(s storage.Series) bool {
+				return slices.ContainsFunc(matchers, func(m *labels.Matcher) bool { return !m.Matches(s.Labels().Get(m.Name)) })
+			})}
 		},
 	}}
 }

@@ -61,26 +61,28 @@ node-selector
 {{/* The arguments of defaultArgs and args, as JSON. A flag of args takes the place of the default. */}}
 {{- define "metrics-server.args" -}}
 {{- $given := list -}}
+{{- $names := list -}}
 {{- range .Values.args -}}
-{{- $given = append $given (include "metrics-server.flagName" (toString .)) -}}
+{{- $given = append $given (toString .) -}}
+{{- $names = append $names (include "metrics-server.flagName" (toString .)) -}}
 {{- end -}}
-{{- $all := list -}}
+{{- $kept := list -}}
 {{- $replaced := false -}}
 {{- range .Values.defaultArgs -}}
 {{- with include "metrics-server.flagName" (toString .) -}}
-{{- $replaced = has . $given -}}
+{{- $replaced = has . $names -}}
 {{- end -}}
 {{- if not $replaced -}}
-{{- $all = append $all . -}}
+{{- $kept = append $kept (toString .) -}}
 {{- end -}}
 {{- end -}}
-{{- concat $all (.Values.args | default list) | toJson -}}
+{{- concat $kept $given | toJson -}}
 {{- end -}}
 
 {{/* "true" if .flag, a name without dashes, is among the arguments. */}}
 {{- define "metrics-server.hasFlag" -}}
 {{- range include "metrics-server.args" .context | fromJsonArray -}}
-{{- if eq (include "metrics-server.flagName" (toString .)) $.flag }}true{{ end -}}
+{{- if eq (include "metrics-server.flagName" .) $.flag }}true{{ end -}}
 {{- end -}}
 {{- end -}}
 
