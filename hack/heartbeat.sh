@@ -7,7 +7,7 @@ shift
 echo "$what" >&2
 (
 	passed=0
-	while sleep 1; do
+	while sleep 1 && kill -0 $$ 2>/dev/null; do
 		passed=$((passed + 1))
 		[ $((passed % 15)) -ne 0 ] || echo "  $what … ${passed}s (the first time, this takes minutes)" >&2
 	done

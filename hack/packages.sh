@@ -1,17 +1,18 @@
 #!/bin/bash
 # Checks for the Debian packages that make targets need: packages.sh TARGET...
-# As root on Debian it installs the missing ones, unless NO_INSTALL=1. What then still cannot run
+# As root on Debian it installs the missing ones, unless NO_INSTALL is set. What then still cannot run
 # goes to standard output. The exit code is 1 if that is a whole target, or if CI is set.
 set -euo pipefail
-cd "$(dirname "$0")"
-list=${DEBIAN_PACKAGES:-debian-packages} # tests have lists of their own
+unset CDPATH
+cd -- "$(dirname "$0")"
+list=${KUBEMETER_DEBIAN_PACKAGES:-debian-packages} # tests have lists of their own
 
 # find_missing sets packages to the missing ones, and skipped to one line for each thing that
 # cannot run without them. It sets failed if one of these is a whole target, or if CI is set.
 find_missing() {
 	packages=() skipped='' failed=${CI:+1}
 	local targets package probe needed_by target line
-	while read -r targets package probe needed_by; do
+	while read -r targets package probe needed_by || [[ -n $targets ]]; do
 		[[ -n $targets && $targets != \#* ]] || continue
 		for target in "$@"; do
 			[[ ,$targets, == *",$target,"* || ,$targets, == *",$target!,"* ]] || continue
@@ -24,35 +25,36 @@ find_missing() {
 	done <"$list"
 }
 
+# shellcheck disable=SC2046 # CC may have arguments.
 is_installed() {
 	case $1 in
 	/*) compgen -G "$1" >/dev/null ;;
-	\<*) "${CC:-gcc}" -E - >/dev/null 2>&1 <<<"#include $1" ;;
-	*) command -v "$1" >/dev/null ;;
+	\<*) $(go env CC) -E - >/dev/null 2>&1 <<<"#include $1" ;;
+	*) type -P "$1" >/dev/null ;;
 	esac
 }
 
 # install installs packages. It prints the output of apt-get only if that fails.
 install() {
-	local log
 	log=$(mktemp)
+	trap 'rm -f -- "$log"' EXIT
+	trap 'exit 130' INT TERM
 	export DEBIAN_FRONTEND=noninteractive
 	# shellcheck disable=SC2016 # The inner shell expands these.
 	./heartbeat.sh "installing ${packages[*]} (set NO_INSTALL=1 to skip this)" sh -c '
 		log=$1; shift
-		{ apt-get update && apt-get install -y --no-install-recommends "$@"; } >"$log" 2>&1' sh "$log" "${packages[@]}" ||
+		{ apt-get update; apt-get install -y --no-remove --no-install-recommends -- "$@"; } </dev/null >"$log" 2>&1' sh "$log" "${packages[@]}" ||
 		{ tail -n 5 "$log"; echo "apt-get could not install the packages"; } >&2
-	rm -f "$log"
 }
 
 for target in "$@"; do
-	grep -qE "(^|,)$target!?[, ]" "$list" || { echo "hack/$list has no target $target" >&2; exit 2; }
+	grep -qE "(^|,)$target!?(,|[[:space:]])" "$list" || { echo "hack/$list has no target $target" >&2; exit 2; }
 done
 find_missing "$@"
 [ ${#packages[@]} -gt 0 ] || exit 0
 sudo='sudo '
 [ "$(id -u)" != 0 ] || sudo=
-if [ -z "$sudo" ] && [ "${NO_INSTALL:-}" != 1 ] && command -v apt-get >/dev/null; then
+if [ -z "$sudo" ] && [ -z "${NO_INSTALL:-}" ] && type -P apt-get >/dev/null; then
 	install
 	find_missing "$@"
 	[ ${#packages[@]} -gt 0 ] || exit 0

@@ -4,7 +4,8 @@
 # FORMAT is one of gotestsum's, MODULE a folder, PACKAGES patterns in it and after a ! the packages
 # to leave out, and FLAGS go test's. Each go test gets the arguments, too.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+unset CDPATH
+cd -- "$(dirname "$0")/.."
 target=$1 format=$2
 shift 2
 modules=()
@@ -18,13 +19,13 @@ echo "make $target: checking for the programs that the tests need" >&2
 skipped=$(hack/packages.sh "$target") || { echo "$skipped"; exit 1; }
 [ -z "$skipped" ] || echo "$skipped"
 
-work=$(mktemp -d)
+work=$(realpath "$(mktemp -d)")
 : >"$work/compiled"
 : >"$work/events"
 ticker=
 finish() {
 	[ -z "$ticker" ] || kill "$ticker" 2>/dev/null || :
-	rm -rf "$work"
+	rm -rf -- "$work"
 	[ -z "$skipped" ] || echo "$skipped"
 }
 trap finish EXIT
@@ -34,7 +35,7 @@ trap 'exit 130' INT TERM
 with_progress() {
 	local print=$1 passed=0
 	shift
-	while sleep 1; do
+	while sleep 1 && kill -0 $$ 2>/dev/null; do
 		((++passed % 15)) || "$print" >&2 || :
 	done >/dev/null &
 	ticker=$!
@@ -47,6 +48,7 @@ with_progress() {
 # of these calls does, after the last one.
 for_each_module() {
 	local call=$1 code=0
+	trap 'exit 130' INT TERM # in the subshell of a pipeline, too
 	set -- "${modules[@]}"
 	while [ $# -gt 0 ]; do
 		(cd "$1" && "$call" "$2" "$3") || code=$?
@@ -55,7 +57,7 @@ for_each_module() {
 	return $code
 }
 
-# list_packages prints the packages that have tests.
+# list_packages prints the packages of PACKAGES, by the second argument, a template.
 list_packages() {
 	local word patterns=() left_out='^$'
 	for word in $1; do
@@ -64,21 +66,29 @@ list_packages() {
 		*) patterns+=("$word") ;;
 		esac
 	done
-	go list -find -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' "${patterns[@]}" | grep -vE "$left_out"
+	go list -find -f "$2" "${patterns[@]}" | grep -vE "$left_out"
 }
+list_all() { list_packages "$1" '{{.ImportPath}}'; }
+list_tested() { list_packages "$1" '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}'; }
 
 # compile compiles what the tests import: go test prints no progress meanwhile. Errors are ignored
 # here, because go test reports them, too.
 # shellcheck disable=SC2046,SC2086 # These are words.
 compile() {
 	local imported
-	imported=$(go list -deps -test -f '{{if not (or .ForTest (eq .Name "main"))}}{{.ImportPath}}{{end}}' $(list_packages "$1"))
+	imported=$(go list -deps -test -f '{{if not (or .ForTest (eq .Name "main"))}}{{.ImportPath}}{{end}}' $(list_tested "$1")) || return 0
 	GOGC=${GOGC:-400} go build -race -v $imported 2>>"$work/compiled" || :
 }
 print_compiled() { echo "  compiling with the race detector: $(grep -vc '^go: ' "$work/compiled") packages … ${SECONDS}s"; }
 
-# shellcheck disable=SC2046,SC2086
-test_json() { go test -race -json $2 $(list_packages "$1") "${arguments[@]}"; }
+# shellcheck disable=SC2086
+test_json() {
+	local all tested code=0
+	all=$(list_all "$1") && tested=$(list_tested "$1") || return
+	go list -race -export -f '' $all >&2 || code=$? # what has no tests must compile, too
+	go test -race -json $2 $tested "${arguments[@]}" || code=$?
+	return $code
+}
 
 # run_tests prints a numbered line for each package whose tests have ended, and a summary.
 run_tests() {
@@ -105,14 +115,15 @@ print_running() {
 		}
 		END {
 			for (package in running) names = names " " package
+			if (!names) names = " none yet"
 			printf "  the tests of %d of %d packages have ended, running:%s … %ds\n", ended, count, names, seconds
 		}' "$work/events"
 }
 
-gotestsum=$(hack/heartbeat.sh "building gotestsum" go tool -n -modfile=hack/tools/go.mod gotestsum)
+gotestsum=$(GOWORK=off hack/heartbeat.sh "building gotestsum" go tool -n -modfile=hack/tools/go.mod gotestsum)
 # make lint runs go vet.
 export CGO_ENABLED=1 GOFLAGS="$(go env GOFLAGS) -vet=off"
-count=$(for_each_module list_packages | wc -l)
+count=$(for_each_module list_tested | wc -l)
 echo "compiling $count test packages with the race detector (the first time, this takes minutes)" >&2
 with_progress print_compiled for_each_module compile
 if [ "$target" != test-unit ]; then

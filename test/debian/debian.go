@@ -6,6 +6,7 @@
 package debian
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,37 +18,47 @@ import (
 
 // Missing returns an error with the command to type if one of the packages is missing.
 func Missing(packages ...string) error {
-	list, err := list()
-	if err != nil {
+	names, err := missing(packages)
+	if err != nil || len(names) == 0 {
 		return err
 	}
-	var missing []string
-	for _, p := range packages {
-		probe, ok := list[p]
-		if !ok {
-			return fmt.Errorf("%s is not in hack/debian-packages", p)
-		}
-		if !isInstalled(probe) {
-			missing = append(missing, p)
-		}
-	}
-	if len(missing) == 0 {
-		return nil
-	}
-	return fmt.Errorf("this machine lacks %s: apt-get install --no-install-recommends %[1]s", strings.Join(missing, " "))
+	return errors.New(advice(names))
 }
 
 // Require skips a test if one of the packages is missing. If CI is set, it fails the test instead.
 func Require(t testing.TB, packages ...string) {
 	t.Helper()
-	err := Missing(packages...)
+	names, err := missing(packages)
 	switch {
-	case err == nil:
+	case err != nil:
+		t.Fatalf("%v", err)
+	case len(names) == 0:
 	case os.Getenv("CI") != "":
-		t.Fatalf("%v, and CI is set", err)
+		t.Fatalf("%s, and CI is set", advice(names))
 	default:
-		t.Skip(err)
+		t.Skip(advice(names))
 	}
+}
+
+func advice(names []string) string {
+	return fmt.Sprintf("this machine lacks %s: apt-get install --no-install-recommends %[1]s", strings.Join(names, " "))
+}
+
+func missing(packages []string) (names []string, err error) {
+	probes, err := list()
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range packages {
+		probe, ok := probes[p]
+		if !ok {
+			return nil, fmt.Errorf("%s is not in hack/debian-packages", p)
+		}
+		if !isInstalled(probe) {
+			names = append(names, p)
+		}
+	}
+	return names, nil
 }
 
 // list returns, for each package, the program or the pattern of files that it is detected by.

@@ -46,6 +46,10 @@ func TestRequire(t *testing.T) {
 		if Require(f, "npm"); f.ended != want {
 			t.Errorf("CI=%q: the test was %q, want %q", ci, f.ended, want)
 		}
+		f = &fakeT{TB: t}
+		if Require(f, "no-such-package"); f.ended != "failed" {
+			t.Errorf("CI=%q, a package that is not in the list: the test was %q, want failed", ci, f.ended)
+		}
 	}
 }
 
@@ -89,7 +93,7 @@ func newFakeMachine(t *testing.T, uid, aptGet string, programs ...string) *fakeM
 	if err := os.WriteFile(list, []byte(fakeList), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	m.env = []string{"PATH=" + m.bin, "DEBIAN_PACKAGES=" + list}
+	m.env = []string{"PATH=" + m.bin, "KUBEMETER_DEBIAN_PACKAGES=" + list}
 	return m
 }
 
@@ -123,7 +127,7 @@ func TestPackagesScript(t *testing.T) {
 		install     = "To install what is missing: apt-get install --no-install-recommends "
 		browser     = "not run: the browser tests\n"
 		javaScript  = "not run: the JavaScript tests\n"
-		installed   = "update\ninstall -y --no-install-recommends "
+		installed   = "update\ninstall -y --no-remove --no-install-recommends -- "
 		noInstall   = "NO_INSTALL=1"
 		bothProgams = "add node; add npm"
 	)
@@ -145,8 +149,8 @@ func TestPackagesScript(t *testing.T) {
 		"as root":             {targets: []string{"readers"}, script: bothProgams, aptGet: installed + "node npm\n", stderr: "installing node npm (set NO_INSTALL=1 to skip this)\n"},
 		"as root in CI":       {targets: []string{"readers"}, env: []string{"CI=true"}, script: bothProgams, aptGet: installed + "node npm\n"},
 		"as a user":           {targets: []string{"readers"}, uid: "1000", script: bothProgams, stdout: javaScript + "To install what is missing: sudo apt-get install --no-install-recommends node npm\n"},
-		"apt-get fails":       {targets: []string{"readers"}, script: "echo no route to host; exit 100", aptGet: "update\n", stderr: "no route to host\napt-get could not install the packages\n", stdout: javaScript + install + "node npm\n"},
-		"apt-get fails in CI": {targets: []string{"readers"}, env: []string{"CI=true"}, script: "exit 100", aptGet: "update\n", stdout: javaScript + install + "node npm\n", code: 1},
+		"apt-get fails":       {targets: []string{"readers"}, script: "echo no route to host; exit 100", aptGet: installed + "node npm\n", stderr: "no route to host\napt-get could not install the packages\n", stdout: javaScript + install + "node npm\n"},
+		"apt-get fails in CI": {targets: []string{"readers"}, env: []string{"CI=true"}, script: "exit 100", aptGet: installed + "node npm\n", stdout: javaScript + install + "node npm\n", code: 1},
 		"one is installed":    {targets: []string{"readers"}, script: "add npm", aptGet: installed + "node npm\n", stdout: javaScript + install + "node\n"},
 	} {
 		t.Run(name, func(t *testing.T) {

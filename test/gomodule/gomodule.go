@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 )
 
@@ -27,15 +28,23 @@ func Tool(ctx context.Context, folder, tool string) (path string, err error) {
 // Sources returns the folder with the sources of a module that the module in folder requires.
 // The first call downloads that module, and no other.
 func Sources(ctx context.Context, folder, module string) (path string, err error) {
+	sums, err := os.ReadFile(filepath.Join(folder, "go.sum"))
+	if err != nil {
+		return "", err
+	}
 	// go list -m has no folder for a module that is not in the module cache yet.
 	out, err := run(ctx, folder, "mod", "download", "-json", module)
-	var download struct{ Dir, Error string }
+	var download struct{ Path, Version, Sum, Dir, Error string }
 	decodeErr := json.Unmarshal(out, &download)
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("%w%s", err, download.Error)
 	case decodeErr != nil:
 		return "", fmt.Errorf("what go mod download -json %s printed in %s: %w", module, folder, decodeErr)
+	}
+	// The go command checks a sum that is in go.sum, and may add one that is not.
+	if sum := fmt.Sprintln(download.Path, download.Version, download.Sum); !strings.Contains(string(sums), sum) {
+		return "", fmt.Errorf("%s/go.sum lacks %s", folder, sum)
 	}
 	return download.Dir, nil
 }

@@ -120,6 +120,11 @@ func TestSourcesChecksGoSum(t *testing.T) {
 	if dir, err := Sources(t.Context(), folder, "example.com/hello"); err == nil || !strings.Contains(err.Error(), "checksum mismatch") {
 		t.Errorf("got %q, %v for a module with another checksum than in go.sum", dir, err)
 	}
+	emptyCache(t)
+	write(t, "", folder, "go.sum")
+	if dir, err := Sources(t.Context(), folder, "example.com/hello"); err == nil || !strings.Contains(err.Error(), "go.sum lacks example.com/hello v1.0.0 h1:") {
+		t.Errorf("got %q, %v for a module that is not in go.sum", dir, err)
+	}
 }
 
 func TestSourcesOfUnknownModule(t *testing.T) {
