@@ -60,4 +60,5 @@ if [ -z "$sudo" ] && [ -z "${NO_INSTALL:-}" ] && type -P apt-get >/dev/null; the
 	[ ${#packages[@]} -gt 0 ] || exit 0
 fi
 printf '%sTo install what is missing: %sapt-get install --no-install-recommends %s\n' "$skipped" "$sudo" "${packages[*]}"
+[ -z "${CI:-}" ] || echo "CI is set: nothing may be skipped"
 [ -z "$failed" ]

@@ -129,6 +129,7 @@ func TestPackagesScript(t *testing.T) {
 		javaScript  = "not run: the JavaScript tests\n"
 		installed   = "update\ninstall -y --no-remove --no-install-recommends -- "
 		noInstall   = "NO_INSTALL=1"
+		inCI        = "CI is set: nothing may be skipped\n"
 		bothProgams = "add node; add npm"
 	)
 	for name, c := range map[string]struct {
@@ -140,7 +141,7 @@ func TestPackagesScript(t *testing.T) {
 		"nothing is missing":      {programs: []string{"compiler"}, targets: []string{"unit"}},
 		"another target's":        {targets: []string{"readers"}, programs: []string{"node", "npm"}},
 		"some tests are skipped":  {programs: []string{"compiler"}, targets: []string{"test"}, env: []string{noInstall}, stdout: browser + install + "browser\n"},
-		"some in CI":              {programs: []string{"compiler"}, targets: []string{"test"}, env: []string{noInstall, "CI=true"}, stdout: browser + install + "browser\n", code: 1},
+		"some in CI":              {programs: []string{"compiler"}, targets: []string{"test"}, env: []string{noInstall, "CI=true"}, stdout: browser + install + "browser\n" + inCI, code: 1},
 		"two packages, one thing": {targets: []string{"readers"}, env: []string{noInstall}, stdout: javaScript + install + "node npm\n"},
 		"a required package":      {programs: []string{"browser"}, targets: []string{"test"}, env: []string{noInstall}, stdout: "not run: test (it needs compiler for the race detector)\n" + install + "compiler\n", code: 1},
 		"several targets": {targets: []string{"image", "readers"}, env: []string{noInstall}, code: 1,
@@ -150,7 +151,7 @@ func TestPackagesScript(t *testing.T) {
 		"as root in CI":       {targets: []string{"readers"}, env: []string{"CI=true"}, script: bothProgams, aptGet: installed + "node npm\n"},
 		"as a user":           {targets: []string{"readers"}, uid: "1000", script: bothProgams, stdout: javaScript + "To install what is missing: sudo apt-get install --no-install-recommends node npm\n"},
 		"apt-get fails":       {targets: []string{"readers"}, script: "echo no route to host; exit 100", aptGet: installed + "node npm\n", stderr: "no route to host\napt-get could not install the packages\n", stdout: javaScript + install + "node npm\n"},
-		"apt-get fails in CI": {targets: []string{"readers"}, env: []string{"CI=true"}, script: "exit 100", aptGet: installed + "node npm\n", stdout: javaScript + install + "node npm\n", code: 1},
+		"apt-get fails in CI": {targets: []string{"readers"}, env: []string{"CI=true"}, script: "exit 100", aptGet: installed + "node npm\n", stdout: javaScript + install + "node npm\n" + inCI, code: 1},
 		"one is installed":    {targets: []string{"readers"}, script: "add npm", aptGet: installed + "node npm\n", stdout: javaScript + install + "node\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
