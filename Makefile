@@ -6,11 +6,10 @@ LDFLAGS := -s -w -X k8s.io/component-base/version.gitVersion=$(VERSION)
 # The server is pure Go. One setting for all that is not a test lets them share
 # what is compiled.
 export CGO_ENABLED := 0
-# With it, cd goes elsewhere.
+# If CDPATH is set, cd in a recipe or script may go to another folder and print its name.
 unexport CDPATH
 # Binaries are linked without DWARF, so the compiler need not generate it: builds take 20 % less
-# time. The other two places where third-party code is built do the same: test/gomodule, and
-# hack/heartbeat.sh for GOGC.
+# time. test/gomodule sets the same flag, so that Go's build cache serves both.
 export GOFLAGS := $(strip -gcflags=all=-dwarf=false $(shell go env GOFLAGS))
 TOOL := go tool -modfile=$(CURDIR)/hack/tools/go.mod
 MODULES := . test hack/image

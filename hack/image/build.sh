@@ -3,8 +3,7 @@
 # them, and prints their digests and sizes. build.sh PLATFORM..., with VERSION,
 # REVISION, LDFLAGS and SOURCE_DATE_EPOCH in the environment.
 set -eu
-unset CDPATH
-cd -- "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.."
 hack/packages.sh image
 : "${SOURCE_DATE_EPOCH:?this is not a git repository: set it to the date of the source, in seconds since 1970}"
 for platform; do

@@ -50,9 +50,9 @@ func Sources(ctx context.Context, folder, module string) (path string, err error
 }
 
 // Environ returns the environment of go commands that build other people's modules. It overrides
-// what is set for the caller's own build: vendoring or a workspace would break theirs. The
-// compiler flags are those of the Makefile, so that Go's build cache serves both. GOGC is that of
-// hack/heartbeat.sh.
+// what is set for the caller's own build: vendoring or a workspace would break theirs. The Makefile
+// sets the same compiler flag, so that Go's build cache serves both, and hack/heartbeat.sh the same
+// GOGC.
 func Environ() []string {
 	return append(os.Environ(), "GOFLAGS=-mod=readonly -gcflags=all=-dwarf=false", "GOWORK=off", "CGO_ENABLED=0",
 		"GOGC="+cmp.Or(os.Getenv("GOGC"), "400"))
