@@ -184,7 +184,7 @@ func TestWeigh(t *testing.T) {
 func TestRefusedListIsAnswered(t *testing.T) {
 	f, _ := heavy()
 	m, registry := newListMemory(t, 1, 0)
-	server := httptest.NewServer(newHandlerWith(t, f.Store, m, StallLimit))
+	server := httptest.NewServer(newHandlerWith(t, f.Store, m, StallLimit, true))
 	t.Cleanup(server.Close)
 	holder := newAdmission(t, m, runtime.ContentTypeJSON)
 	if !holder.Admit(2000, 2000) {

@@ -124,11 +124,17 @@ func (m *Metrics) terminatedWatch(ctx context.Context, resource, namespace strin
 	klog.InfoS("Ended a watch that did not keep up", "resource", resource, "namespace", namespace, "user", name, "reason", why)
 }
 
-// Install adds the API group to a server.
-func Install(server *genericapiserver.GenericAPIServer, reader Reader, m *Metrics) error {
+// Install adds the API group to a server. Without watchable, discovery does not have the verb watch,
+// and a watch is answered with 405.
+func Install(server *genericapiserver.GenericAPIServer, reader Reader, m *Metrics, watchable bool) error {
 	resources := map[string]rest.Storage{
 		"nodes": &nodeStorage{reader: reader, metrics: m},
 		"pods":  &podStorage{reader: reader, metrics: m},
+	}
+	if !watchable {
+		for name, storage := range resources {
+			resources[name] = unwatchable{storage.(readOnlyStorage)}
+		}
 	}
 	group := genericapiserver.NewDefaultAPIGroupInfo(metrics.GroupName, Scheme, metav1.ParameterCodec, Codecs)
 	group.VersionedResourcesStorageMap[v1.SchemeGroupVersion.Version] = resources

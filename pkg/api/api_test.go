@@ -118,11 +118,11 @@ func newHandler(t testing.TB, s *store.Store, clk clock.WithTicker, limit time.D
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newHandlerWith(t, s, NewListMemory(math.MaxInt64, 0, m), limit), registry
+	return newHandlerWith(t, s, NewListMemory(math.MaxInt64, 0, m), limit, true), registry
 }
 
-// newHandlerWith bounds what lists hold.
-func newHandlerWith(t testing.TB, s *store.Store, lists *ListMemory, limit time.Duration) http.Handler {
+// newHandlerWith bounds what lists hold, and serves watches or not.
+func newHandlerWith(t testing.TB, s *store.Store, lists *ListMemory, limit time.Duration, watchable bool) http.Handler {
 	t.Helper()
 	config := genericapiserver.NewConfig(Codecs)
 	config.EffectiveVersion = utilcompatibility.DefaultBuildEffectiveVersion()
@@ -137,7 +137,7 @@ func newHandlerWith(t testing.TB, s *store.Store, lists *ListMemory, limit time.
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := Install(generic, s, lists.metrics); err != nil {
+	if err := Install(generic, s, lists.metrics, watchable); err != nil {
 		t.Fatal(err)
 	}
 	generic.PrepareRun()

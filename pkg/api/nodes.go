@@ -22,7 +22,7 @@ type nodeStorage struct {
 	metrics *Metrics
 }
 
-var _ readOnlyStorage = &nodeStorage{}
+var _ watchableStorage = &nodeStorage{}
 
 // readOnlyStorage is what the generic API server needs of a resource that can
 // be read.
@@ -33,8 +33,16 @@ type readOnlyStorage interface {
 	rest.SingularNameProvider
 	rest.Getter
 	rest.Lister
+}
+
+type watchableStorage interface {
+	readOnlyStorage
 	rest.Watcher
 }
+
+// unwatchable hides the method Watch, by which the generic API server knows a resource that can be
+// watched.
+type unwatchable struct{ readOnlyStorage }
 
 func (s *nodeStorage) New() runtime.Object     { return &metrics.NodeMetrics{} }
 func (s *nodeStorage) NewList() runtime.Object { return &metrics.NodeMetricsList{} }

@@ -22,7 +22,7 @@ type podStorage struct {
 	metrics *Metrics
 }
 
-var _ readOnlyStorage = &podStorage{}
+var _ watchableStorage = &podStorage{}
 
 func (s *podStorage) New() runtime.Object     { return &metrics.PodMetrics{} }
 func (s *podStorage) NewList() runtime.Object { return &metrics.PodMetricsList{} }

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -33,6 +34,7 @@ import (
 	clientfeaturestesting "k8s.io/client-go/features/testing"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
+	componentmetrics "k8s.io/component-base/metrics"
 	"k8s.io/component-base/metrics/testutil"
 	metricsv1 "k8s.io/metrics/pkg/apis/metrics/v1"
 	metricsv1beta1 "k8s.io/metrics/pkg/apis/metrics/v1beta1"
@@ -1069,4 +1071,38 @@ func TestWatchesLeaveNothingBehind(t *testing.T) {
 	}
 	client.CloseIdleConnections()
 	waitFor(t, fmt.Sprint("there are no more than the ", before, " goroutines of before"), func() bool { return goruntime.NumGoroutine() <= before })
+}
+
+// Without watches, discovery does not announce them, and all else is served.
+func TestWatchDisabled(t *testing.T) {
+	s := store.New(clock.RealClock{}, time.Hour)
+	m, err := NewMetrics(componentmetrics.NewKubeRegistry().Register, clock.RealClock{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(newHandlerWith(t, s, NewListMemory(math.MaxInt64, 0, m), StallLimit, false))
+	defer server.Close()
+	for _, version := range []string{"v1", "v1beta1"} {
+		var resources metav1.APIResourceList
+		_, body := get(t, server, "/apis/metrics.k8s.io/"+version, asJSON)
+		if err := json.Unmarshal(body, &resources); err != nil {
+			t.Fatal(err)
+		}
+		if len(resources.APIResources) != 2 {
+			t.Errorf("%s has the resources %v", version, resources.APIResources)
+		}
+		for _, r := range resources.APIResources {
+			if got := r.Verbs.String(); got != "[get list]" {
+				t.Errorf("%s of %s has the verbs %s", r.Name, version, got)
+			}
+			for path, want := range map[string]int{
+				"/apis/metrics.k8s.io/" + version + "/" + r.Name:                 http.StatusOK,
+				"/apis/metrics.k8s.io/" + version + "/" + r.Name + "?watch=true": http.StatusMethodNotAllowed,
+			} {
+				if status, body := get(t, server, path, asJSON); status != want {
+					t.Errorf("%s: %d %s, want %d", path, status, body, want)
+				}
+			}
+		}
+	}
 }

@@ -48,6 +48,12 @@ type Flags struct {
 	NodeSelector       labels.Selector
 	// CertificateSecret is that of --tls-secret, zero if it is not set.
 	CertificateSecret types.NamespacedName
+	// CAConfigMap is that of --tls-ca-configmap, zero if it is not set.
+	CAConfigMap types.NamespacedName
+	// KubeletServiceAccount is that of --kubelet-service-account, zero if it is not set or not used.
+	KubeletServiceAccount types.NamespacedName
+	// UsesServerCredentials tells whether the credentials for the API server are sent to kubelets, too.
+	UsesServerCredentials bool
 	// Kubelet says how kubelets are reached with the credentials of the client.
 	Kubelet kubelet.Config
 }

@@ -49,13 +49,16 @@ func NewClient(c Config) (*Client, error) {
 }
 
 func newClient(c Config, clock clock.PassiveClock) (*Client, error) {
+	if c.Insecure {
+		c.Tokens = nil
+	}
 	config, err := transportConfig(c)
 	if err != nil {
 		return nil, err
 	}
 	// An exec plugin wraps requests, to see which are refused.
 	useLibrary := config.Proxy != nil || config.WrapTransport != nil
-	credentials, err := newCredentials(config, clock)
+	credentials, err := newCredentials(config, c.Tokens, clock)
 	if err != nil {
 		return nil, err
 	}
@@ -78,8 +81,10 @@ func newClient(c Config, clock clock.PassiveClock) (*Client, error) {
 // wrappers, dialer and proxy. With Insecure no credentials are left in it.
 func transportConfig(c Config) (*transport.Config, error) {
 	client := rest.CopyConfig(c.Client)
-	if c.Insecure {
+	if c.Insecure || c.Tokens != nil {
 		client = rest.AnonymousClientConfig(client)
+	}
+	if c.Insecure {
 		client.TLSClientConfig = rest.TLSClientConfig{}
 	}
 	if client.UserAgent == "" {
@@ -102,7 +107,7 @@ func (c *Client) Fetch(ctx context.Context, e *Endpoint) (answer Answer, err err
 	deadline := time.Now().Add(c.config.Timeout)
 	now := c.clock.Now()
 	if e.metricsDue(now) {
-		answer, reason, err := c.getter.get(ctx, deadline, e, &e.metrics, metricsResource)
+		answer, reason, err := c.get(ctx, deadline, e, &e.metrics, metricsResource)
 		if err == nil {
 			return answer, nil
 		}
@@ -110,7 +115,7 @@ func (c *Client) Fetch(ctx context.Context, e *Endpoint) (answer Answer, err err
 			return Answer{}, &Error{Reason: reason, Node: e.node.Name, URL: e.metrics.url, Err: err}
 		}
 	}
-	answer, reason, err := c.getter.get(ctx, deadline, e, &e.summary, summaryResource)
+	answer, reason, err := c.get(ctx, deadline, e, &e.summary, summaryResource)
 	if err != nil {
 		e.useMetrics()
 		err = fmt.Errorf("%w (asked because %s answered 404)", err, e.metrics.url)
@@ -118,6 +123,15 @@ func (c *Client) Fetch(ctx context.Context, e *Endpoint) (answer Answer, err err
 	}
 	e.useSummary(now)
 	return answer, nil
+}
+
+// get makes one request, and reports a token that the kubelet refused.
+func (c *Client) get(ctx context.Context, deadline time.Time, e *Endpoint, at *location, want *resource) (Answer, Reason, error) {
+	answer, reason, err := c.getter.get(ctx, deadline, e, at, want)
+	if reason == ReasonUnauthorized && c.credentials.tokens != nil {
+		c.credentials.tokens.Refused()
+	}
+	return answer, reason, err
 }
 
 // renew closes the connections that are idle, and has the others closed as soon as

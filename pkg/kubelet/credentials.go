@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -33,7 +34,8 @@ const refreshInterval = 10 * time.Second
 type credentials struct {
 	clock         clock.PassiveClock
 	ca, cert, key source
-	token         *token
+	tokenFile     *tokenFile  // nil unless tokens is one
+	tokens        TokenSource // nil if kubelets are shown no token, or a fixed one
 
 	// What was last read, nil where nothing is configured.
 	roots       atomic.Pointer[x509.CertPool]
@@ -49,12 +51,14 @@ type credentials struct {
 
 // newCredentials reads the files of config for the first time. A token file is
 // taken out of config and handled here: client-go would go by its own clock.
-func newCredentials(config *transport.Config, clock clock.PassiveClock) (*credentials, error) {
+// tokens may be nil.
+func newCredentials(config *transport.Config, tokens TokenSource, clock clock.PassiveClock) (*credentials, error) {
 	c := &credentials{
 		clock:     clock,
 		ca:        source{data: config.TLS.CAData, file: config.TLS.CAFile, what: "CA"},
 		cert:      source{data: config.TLS.CertData, file: config.TLS.CertFile, what: "client certificate"},
 		key:       source{data: config.TLS.KeyData, file: config.TLS.KeyFile, what: "client key"},
+		tokens:    tokens,
 		refreshed: clock.Now(),
 	}
 	if c.ca.isSet() && config.TLS.Insecure {
@@ -64,12 +68,15 @@ func newCredentials(config *transport.Config, clock clock.PassiveClock) (*creden
 		return nil, errors.New("a client certificate and its key must be given together")
 	}
 	if config.BearerTokenFile != "" {
-		c.token = &token{file: config.BearerTokenFile}
+		c.tokenFile = &tokenFile{file: config.BearerTokenFile}
+		c.tokens = c.tokenFile
 		config.BearerToken, config.BearerTokenFile = "", ""
-		config.Wrap(c.token.wrap)
-		if err := c.token.read(); err != nil {
+		if err := c.tokenFile.read(); err != nil {
 			return nil, err
 		}
+	}
+	if c.tokens != nil {
+		config.Wrap(func(next http.RoundTripper) http.RoundTripper { return &tokenTransport{c.tokens, next} })
 	}
 	if _, err := c.readTLS(); err != nil {
 		return nil, err
@@ -90,8 +97,8 @@ func (c *credentials) refresh() (changed bool) {
 	}
 	c.refreshed = now
 	changed, err := c.readTLS()
-	if c.token != nil {
-		err = utilerrors.NewAggregate([]error{err, c.token.read()})
+	if c.tokenFile != nil {
+		err = utilerrors.NewAggregate([]error{err, c.tokenFile.read()})
 	}
 	c.report(err)
 	if changed {

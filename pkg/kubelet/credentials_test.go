@@ -4,6 +4,9 @@
 package kubelet
 
 import (
+	"context"
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -11,6 +14,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"k8s.io/client-go/rest"
@@ -207,6 +212,99 @@ func TestOtherCredentials(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// fakeTokens gives a token or an error, and counts refusals.
+type fakeTokens struct {
+	mu       sync.Mutex
+	token    string
+	err      error
+	refusals int
+}
+
+func (f *fakeTokens) set(token string, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.token, f.err = token, err
+}
+
+func (f *fakeTokens) Token() (string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.token, f.err
+}
+
+func (f *fakeTokens) Refused() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.refusals++
+}
+
+// Whatever credentials the server has, a kubelet sees the token of Tokens, or no request.
+func TestTokensReplaceAllCredentials(t *testing.T) {
+	clients := newAuthority(t, "client CA")
+	p := clients.issue(t, "client", nil)
+	for getter, proxy := range getters {
+		for name, client := range map[string]rest.Config{
+			"token":       {BearerToken: "secret"},
+			"token file":  {BearerToken: "secret", BearerTokenFile: tempFile(t, "token", []byte("secret"))},
+			"basic auth":  {Username: "user", Password: "secret"},
+			"certificate": {TLSClientConfig: rest.TLSClientConfig{CertData: p.cert, KeyData: p.key}},
+			"exec plugin": {ExecProvider: execConfig(`{"token":"secret"}`)},
+			"impersonate": {BearerToken: "secret", Impersonate: rest.ImpersonationConfig{UserName: "admin"}},
+		} {
+			t.Run(getter+", "+name, func(t *testing.T) {
+				var requests atomic.Int32
+				k := newKubelet(t, func(w http.ResponseWriter, r *http.Request) {
+					requests.Add(1)
+					if len(r.TLS.PeerCertificates) > 0 || r.Header.Get("Impersonate-User") != "" {
+						t.Errorf("the kubelet saw the certificates %v and the headers %v", r.TLS.PeerCertificates, r.Header)
+					}
+					if r.Header.Get("Authorization") == "Bearer old" {
+						w.WriteHeader(http.StatusUnauthorized)
+						return
+					}
+					showAuthorization(w, r)
+				}, func(c *tls.Config) { c.ClientAuth = tls.RequestClientCert })
+				c := k.config(t)
+				client := client
+				client.CAData, client.Proxy = k.authority.pem, proxy
+				tokens := &fakeTokens{err: fmt.Errorf("the API server says no: %w", context.DeadlineExceeded)}
+				c.Client, c.Tokens = &client, tokens
+				f := newFetcher(t, c)
+				f.fails(t, ReasonCredentials, "the API server says no")
+				if n := requests.Load(); n != 0 {
+					t.Errorf("%d requests without a token", n)
+				}
+				for _, token := range []string{"first", "second"} {
+					tokens.set(token, nil)
+					if got := f.succeeds(t); string(got.Body) != "Bearer "+token {
+						t.Errorf("Authorization is %q, want that of token %s", got.Body, token)
+					}
+				}
+				if tokens.refusals != 0 {
+					t.Error("a token that was accepted is taken for refused")
+				}
+				tokens.set("old", nil)
+				f.fails(t, ReasonUnauthorized)
+				if tokens.refusals != 1 {
+					t.Errorf("%d refusals were reported, want 1", tokens.refusals)
+				}
+				tokens.set("", errors.New("it has expired"))
+				f.fails(t, ReasonCredentials, "it has expired")
+			})
+		}
+	}
+}
+
+func TestInsecureSendsNoToken(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(showAuthorization))
+	defer s.Close()
+	c := testConfig(portOf(t, s.URL))
+	c.Insecure, c.Tokens = true, &fakeTokens{token: "secret"}
+	if got := newFetcher(t, c).succeeds(t); len(got.Body) > 0 {
+		t.Errorf("Authorization is %q, want none", got.Body)
 	}
 }
 

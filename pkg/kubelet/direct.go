@@ -32,7 +32,7 @@ type direct struct {
 
 // headerText are the headers of the requests for a resource, as they are sent.
 type headerText struct {
-	token *string // that is in it
+	token string // that is in it
 	text  []byte
 }
 
@@ -112,9 +112,12 @@ func (d *direct) release(x *exchange) {
 // headerText returns the headers of a request. client-go makes them, again when
 // the token has changed.
 func (d *direct) headerText(want *resource) ([]byte, error) {
-	var token *string
-	if d.credentials.token != nil {
-		token = d.credentials.token.current.Load()
+	var token string
+	if tokens := d.credentials.tokens; tokens != nil {
+		var err error
+		if token, err = tokens.Token(); err != nil {
+			return nil, err
+		}
 	}
 	h := d.headers[want]
 	if known := h.Load(); known != nil && known.token == token {

@@ -29,6 +29,8 @@ type Config struct {
 	// Timeout and Transport are not used, and neither is a proxy from the
 	// environment.
 	Client *rest.Config
+	// Tokens gives a token in place of the credentials of Client; nil if those are shown.
+	Tokens TokenSource
 	// Insecure talks plain HTTP without credentials
 	// (--deprecated-kubelet-completely-insecure).
 	Insecure bool

@@ -15,6 +15,8 @@ import (
 // requestReason says why no response arrived.
 func requestReason(err error) Reason {
 	switch {
+	case errors.As(err, new(credentialsError)):
+		return ReasonCredentials
 	case errors.Is(err, context.Canceled):
 		return ReasonCanceled
 	case isTimeout(err):

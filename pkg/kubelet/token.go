@@ -14,14 +14,23 @@ import (
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 )
 
-// token is a bearer token in a file that may change.
-type token struct {
+// TokenSource gives the bearer token that is shown to kubelets. It is safe for concurrent use.
+type TokenSource interface {
+	// Token returns the token for one request, or why there is none: the request is not sent then.
+	// It is called for each request, and so does no I/O.
+	Token() (string, error)
+	// Refused reports that a kubelet answered 401.
+	Refused()
+}
+
+// tokenFile is a bearer token in a file that may change.
+type tokenFile struct {
 	file    string
 	current atomic.Pointer[string]
 }
 
 // read takes the token from the file, or leaves the last good one in use.
-func (t *token) read() error {
+func (t *tokenFile) read() error {
 	content, err := os.ReadFile(t.file)
 	if err != nil {
 		return fmt.Errorf("token: %w", err)
@@ -36,6 +45,12 @@ func (t *token) read() error {
 	return nil
 }
 
+// Token implements TokenSource.
+func (t *tokenFile) Token() (string, error) { return *t.current.Load(), nil }
+
+// Refused implements TokenSource. The file is read again in any case.
+func (t *tokenFile) Refused() {}
+
 // checkToken keeps the characters out that a header cannot hold.
 func checkToken(text string) error {
 	if text == "" {
@@ -49,21 +64,23 @@ func checkToken(text string) error {
 	return nil
 }
 
-// wrap returns a transport that shows the token unless the request has other
-// credentials.
-func (t *token) wrap(rt http.RoundTripper) http.RoundTripper {
-	return &tokenTransport{token: t, next: rt}
-}
+// credentialsError is why no request was sent. It may be that of another request, which has timed out.
+type credentialsError struct{ error }
 
+// tokenTransport adds the token to requests that have no other credentials.
 type tokenTransport struct {
-	token *token
-	next  http.RoundTripper
+	tokens TokenSource
+	next   http.RoundTripper
 }
 
 func (t *tokenTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Header.Get("Authorization") == "" {
+		token, err := t.tokens.Token()
+		if err != nil {
+			return nil, credentialsError{err}
+		}
 		req = utilnet.CloneRequest(req)
-		req.Header.Set("Authorization", "Bearer "+*t.token.current.Load())
+		req.Header.Set("Authorization", "Bearer "+token)
 	}
 	return t.next.RoundTrip(req)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/client-go/rest"
 	cliflag "k8s.io/component-base/cli/flag"
@@ -26,8 +27,16 @@ type Config struct {
 	// ServingCertificate says where the server keeps the serving certificate that it
 	// makes itself. Nil leaves the one of APIServer.
 	ServingCertificate *servingcert.Config
-	// Kubelet says how kubelets are reached.
+	// CAConfigMap is where the server publishes the CA certificates that verify its serving
+	// certificate; without a name it does not. CertFile is the file of the certificate, "" with
+	// ServingCertificate.
+	CAConfigMap types.NamespacedName
+	CertFile    string
+	// Kubelet says how kubelets are reached. Its Tokens are set by the server.
 	Kubelet kubelet.Config
+	// KubeletServiceAccount is the ServiceAccount whose tokens kubelets are shown. If its name is "",
+	// they are shown the credentials of Kubelet.
+	KubeletServiceAccount types.NamespacedName
 	// Resolution is the interval between two scrapes of one node.
 	Resolution time.Duration
 	// MaxAge is how long after its sample time a point is served.
@@ -36,6 +45,8 @@ type Config struct {
 	// counting those that hang or failed last time. 0 chooses it from the number
 	// of nodes.
 	ScrapeWorkers int
+	// DisableWatch has the API serve gets and lists only.
+	DisableWatch bool
 	// NodeSelector limits which nodes are scraped and served.
 	NodeSelector labels.Selector
 	// PerNodeMetrics adds the label node to the server's own metrics about

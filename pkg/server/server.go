@@ -28,17 +28,23 @@ import (
 	"github.com/kubemeter/metrics-server/pkg/servingcert"
 	"github.com/kubemeter/metrics-server/pkg/status"
 	"github.com/kubemeter/metrics-server/pkg/store"
+	"github.com/kubemeter/metrics-server/pkg/tokenrequest"
 )
 
 // connectionsEndWithin is how long the end waits for connections without requests.
 const connectionsEndWithin = 10 * time.Second
+
+// tokenWait is how long the first scrapes wait for a token for kubelets.
+const tokenWait = 5 * time.Second
 
 // expirePeriod is how late watchers are told that something has become too old.
 const expirePeriod = time.Second
 
 // server is the parts, put together.
 type server struct {
-	kubelets  *kubelet.Client
+	kubelets *kubelet.Client
+	// tokens is nil unless kubelets are shown those of a ServiceAccount of their own.
+	tokens    *tokenrequest.Source
 	store     *store.Store
 	pool      *scrape.Pool
 	events    *nodeevent.Recorder
@@ -46,8 +52,10 @@ type server struct {
 	api       *genericapiserver.GenericAPIServer
 	// certificate is nil unless the server keeps its certificate itself.
 	certificate *servingcert.Manager
-	flags       *cliflag.NamedFlagSets
-	metrics     metrics.KubeRegistry // our own
+	// publisher is nil unless the server publishes the CA of its certificate.
+	publisher *servingcert.Publisher
+	flags     *cliflag.NamedFlagSets
+	metrics   metrics.KubeRegistry // our own
 }
 
 // Run serves until ctx is cancelled, and until the requests under way then are
@@ -61,13 +69,19 @@ func (c Config) Run(ctx context.Context) error {
 }
 
 func (c Config) newServer() (*server, error) {
-	kubelets, err := kubelet.NewClient(c.Kubelet)
-	if err != nil {
-		return nil, fmt.Errorf("kubelet client: %w", err)
-	}
 	client, err := kubernetes.NewForConfig(c.Client)
 	if err != nil {
 		return nil, fmt.Errorf("client of the API server: %w", err)
+	}
+	clk := clock.RealClock{}
+	var tokens *tokenrequest.Source
+	if c.KubeletServiceAccount.Name != "" {
+		tokens = tokenrequest.New(client.CoreV1(), c.KubeletServiceAccount, clk)
+		c.Kubelet.Tokens = tokens
+	}
+	kubelets, err := kubelet.NewClient(c.Kubelet)
+	if err != nil {
+		return nil, fmt.Errorf("kubelet client: %w", err)
 	}
 	dynamicClient, err := dynamic.NewForConfig(c.Client)
 	if err != nil {
@@ -79,7 +93,6 @@ func (c Config) newServer() (*server, error) {
 	}
 
 	registry := metrics.NewKubeRegistry()
-	clk := clock.RealClock{}
 	scrapeMetrics, err := scrape.NewMetrics(registry.Register, c.Resolution, c.PerNodeMetrics)
 	if err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
@@ -89,7 +102,7 @@ func (c Config) newServer() (*server, error) {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
 
-	s := &server{kubelets: kubelets, store: store.New(clk, c.MaxAge), metrics: registry}
+	s := &server{kubelets: kubelets, tokens: tokens, store: store.New(clk, c.MaxAge), metrics: registry}
 	s.events = nodeevent.New(nodeevent.Config{
 		Client: client.EventsV1(), Dynamic: dynamicClient, Clock: clk, Instance: instance(),
 	})
@@ -110,6 +123,13 @@ func (c Config) newServer() (*server, error) {
 	if err := s.manageCertificate(c, client, clk, registry.Register); err != nil {
 		return nil, fmt.Errorf("serving certificate: %w", err)
 	}
+	if c.CAConfigMap.Name != "" {
+		bundle := servingcert.BundleOf(c.CertFile)
+		if s.certificate != nil {
+			bundle = s.certificate.Bundle
+		}
+		s.publisher = servingcert.NewPublisher(c.CAConfigMap, client.CoreV1(), bundle, clk)
+	}
 	if serving := c.APIServer.SecureServing; serving != nil {
 		if err := registry.CustomRegister(&certificateCollector{certificate: serving.Cert}); err != nil {
 			return nil, fmt.Errorf("metrics: %w", err)
@@ -126,7 +146,7 @@ func (c Config) newServer() (*server, error) {
 	s.api.Handler.NonGoRestfulMux.Handle("/metrics", metricsHandler(registry))
 	s.api.Handler.NonGoRestfulMux.Handle(status.Path, s.statusSource(&c, clk).Handler())
 	s.flags = c.Flags
-	if err := api.Install(s.api, s.store, apiMetrics); err != nil {
+	if err := api.Install(s.api, s.store, apiMetrics, !c.DisableWatch); err != nil {
 		return nil, fmt.Errorf("API group: %w", err)
 	}
 	return s, s.addHealthChecks()
@@ -139,10 +159,20 @@ func (s *server) run(ctx context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	running.Go(func() { s.inventory.Run(background) })
-	running.Go(func() { s.pool.Run(background) })
+	if s.tokens != nil {
+		running.Go(func() { s.tokens.Run(background) })
+	}
+	running.Go(func() {
+		s.waitToken(background)
+		s.pool.Run(background)
+	})
 	running.Go(func() { s.events.Run(background) })
 	running.Go(func() { wait.UntilWithContext(background, func(context.Context) { s.store.Expire() }, expirePeriod) })
 	running.Go(func() { s.trim(background) })
+	if s.publisher != nil {
+		// Not for longer than the certificate is kept: the CA is that of the server that comes after then.
+		running.Go(func() { s.publisher.Run(ctx) })
+	}
 	if s.certificate != nil {
 		// Whoever comes after this server may have a certificate of another authority.
 		running.Go(func() { s.certificate.Run(ctx) })
@@ -153,6 +183,16 @@ func (s *server) run(ctx context.Context) error {
 	running.Wait()
 	s.kubelets.Close()
 	return err
+}
+
+// waitToken has the first scrapes wait for the token that they need, for a while.
+func (s *server) waitToken(ctx context.Context) {
+	if s.tokens == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, tokenWait)
+	defer cancel()
+	s.tokens.WaitFirst(ctx)
 }
 
 // instance tells the replicas apart in Events. In a pod, the host is the pod.

@@ -13,6 +13,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"net"
 	"strings"
 	"time"
 
@@ -49,6 +50,7 @@ func newAuthority(now time.Time, validity time.Duration) (authority, error) {
 	template.KeyUsage = x509.KeyUsageCertSign
 	template.IsCA, template.MaxPathLenZero = true, true
 	template.PermittedDNSDomainsCritical, template.PermittedDNSDomains = true, []string{"svc"}
+	template.ExcludedIPRanges = []*net.IPNet{{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(0, 32)}, {IP: net.IPv6zero, Mask: net.CIDRMask(0, 128)}}
 	cert, err := sign(template, template, key.Public(), key)
 	if err != nil {
 		return authority{}, err

@@ -7,6 +7,7 @@ import (
 	"context"
 	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -55,6 +56,7 @@ type Manager struct {
 
 	stepped   chan struct{} // closed after the first step
 	readiness readiness
+	published atomic.Pointer[[]byte] // the bundle of the Secret
 
 	// What follows is for one step at a time.
 

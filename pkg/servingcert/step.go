@@ -62,6 +62,8 @@ func (m *Manager) step(ctx context.Context) error {
 		return errors.Join(err, servicesErr)
 	}
 	m.memory = next
+	bundle := next.bundle()
+	m.published.Store(&bundle)
 	bundlesErr := m.publish(ctx, services, next)
 	m.publications = m.publications.observe(m.clock.Now(), next.authorities, services, servicesErr == nil)
 	m.serve(d, next, settle)

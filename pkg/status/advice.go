@@ -18,8 +18,8 @@ var adviceOn = map[string]advice{
 		"correct or remove the annotation",
 	},
 	"credentials": {
-		"the server's own credentials could not be made ready",
-		"look at the exec plugin or the token file of its kubeconfig",
+		"the server has no credentials for kubelets",
+		"allow its ServiceAccount to create `serviceaccounts/token` of that of `--kubelet-service-account`, or look at the exec plugin or the token file of its kubeconfig",
 	},
 	"timeout": {
 		"the kubelet does not answer in time",

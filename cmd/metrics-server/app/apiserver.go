@@ -17,6 +17,7 @@ import (
 	"k8s.io/component-base/compatibility"
 	"k8s.io/component-base/featuregate"
 	baseversion "k8s.io/component-base/version"
+	"k8s.io/klog/v2"
 )
 
 // apiServerOptions is the options of the generic API server.
@@ -60,14 +61,29 @@ func newComponents(gate featuregate.MutableVersionedFeatureGate) compatibility.C
 
 func (o *apiServerOptions) addGenericFlags(fs *pflag.FlagSet) {
 	o.run.AddUniversalFlags(fs)
+	// The library's texts are about priority and fairness.
+	fs.Lookup("max-requests-inflight").Usage = "How many requests that change nothing are served at the same time, not counting watches. More get status 429. 0 is no limit."
+	fs.Lookup("max-mutating-requests-inflight").Usage = "How many requests that may change something are served at the same time. More get status 429. 0 is no limit."
 }
+
+// priorityAndFairness is the name of a flag that has no effect.
+const priorityAndFairness = "enable-priority-and-fairness"
 
 func (o *apiServerOptions) addFlags(sections *cliflag.NamedFlagSets) {
 	o.serving.AddFlags(sections.FlagSet("apiserver secure serving"))
 	o.authentication.AddFlags(sections.FlagSet("apiserver authentication"))
 	o.authorization.AddFlags(sections.FlagSet("apiserver authorization"))
 	o.audit.AddFlags(sections.FlagSet("apiserver audit log"))
-	o.features.AddFlags(sections.FlagSet("features"))
+	features := sections.FlagSet("features")
+	o.features.AddFlags(features)
+	features.Lookup(priorityAndFairness).Usage = "Has no effect: it would need the right to read flow schemas. --max-requests-inflight limits requests."
+}
+
+// reportIgnored logs flags that were given and have no effect.
+func (o *apiServerOptions) reportIgnored(sections *cliflag.NamedFlagSets) {
+	if sections.FlagSet("features").Changed(priorityAndFairness) {
+		klog.Infof("--%s has no effect: --max-requests-inflight limits requests", priorityAndFairness)
+	}
 }
 
 func (o *apiServerOptions) validate() []error {

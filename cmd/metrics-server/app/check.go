@@ -205,8 +205,10 @@ func parseServerFlags(args []string, client *rest.Config) (check.Flags, error) {
 	}
 	flags := check.Flags{
 		Resolution: metrics.resolution, MaxAge: metrics.age(), NodeSelector: selector,
-		Kubelet: kubelets.config(client, metrics.resolution),
+		Kubelet: kubelets.config(client, metrics.resolution), KubeletServiceAccount: kubelets.serviceAccountName(),
+		UsesServerCredentials: kubelets.usesServerCredentials(),
 	}
+	flags.CAConfigMap, _ = parseName(servingCert.caConfigMap)
 	if config := servingCert.config(); config != nil {
 		flags.CertificateSecret = config.Secret
 	}

@@ -127,11 +127,14 @@ var peerFlags = []flag{
 // ownFlags is the flags that only this server has, and one with another default:
 // the other server has no watches.
 var ownFlags = []flag{
+	{"enable-watch", "", "", "true"},
 	{"help", "h", "", ""},
 	{"kubelet-per-node-metrics", "", "", ""},
 	{"metric-max-age", "", "duration", ""},
 	{"scrape-workers", "", "int", ""},
 	{"shutdown-watch-termination-grace-period", "", "duration", "5s"},
+	{"kubelet-service-account", "", "string", ""},
+	{"tls-ca-configmap", "", "string", ""},
 	{"tls-secret", "", "string", ""},
 	{"tls-secret-validity", "", "duration", "2160h0m0s"},
 }

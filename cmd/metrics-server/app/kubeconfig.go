@@ -28,7 +28,7 @@ type kubeconfigOption struct {
 
 func (o *kubeconfigOption) addFlag(fs *pflag.FlagSet) {
 	fs.StringVar(&o.path, "kubeconfig", o.path,
-		"kubeconfig file for the connection to the API server, whose credentials are also shown to kubelets. "+
+		"kubeconfig file for the connection to the API server, whose credentials are also shown to kubelets, unless there are others for them. "+
 			"Without it the service account of the pod is used.")
 }
 

@@ -11,7 +11,9 @@ import (
 	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
 
 	"github.com/kubemeter/metrics-server/pkg/kubelet"
 )
@@ -34,6 +36,7 @@ type kubeletOptions struct {
 	caFile             string
 	clientCertFile     string
 	clientKeyFile      string
+	serviceAccount     string
 	insecureTLS        bool
 	completelyInsecure bool
 	nodeSelector       string
@@ -61,11 +64,15 @@ func (o *kubeletOptions) addFlags(fs *pflag.FlagSet) {
 			"A certificate has to be for an address or the name of its node, or have the subject that a kubelet requests. "+
 			"The file is read again when it changes.")
 	fs.StringVar(&o.clientCertFile, "kubelet-client-certificate", o.clientCertFile,
-		"File with the client certificate to show to kubelets. It is read again when it changes.")
+		"File with the client certificate for kubelets. They are sent no token then. It is read again when it changes.")
 	fs.StringVar(&o.clientKeyFile, "kubelet-client-key", o.clientKeyFile,
 		"File with the private key of --kubelet-client-certificate. It is read again when it changes.")
+	fs.StringVar(&o.serviceAccount, "kubelet-service-account", o.serviceAccount,
+		"ServiceAccount, as namespace/name, whose tokens are sent to kubelets in place of the server's own credentials. It needs the verb get on nodes/metrics and nodes/stats only. "+
+			"The server requests the tokens, which are valid for an hour, and needs the verb create on serviceaccounts/token of that name. "+
+			"--kubelet-client-certificate takes precedence. Without both, a compromised node can act as the metrics server.")
 	fs.BoolVar(&o.insecureTLS, "kubelet-insecure-tls", o.insecureTLS,
-		"Do not verify the kubelets' serving certificates. Anyone in the network can then pose as a kubelet and take our credentials: for tests only. "+
+		"Do not verify the kubelets' serving certificates. Anyone in the network can then pose as a kubelet and take the credentials that kubelets are shown: for tests only. "+
 			"The log and the metric metrics_server_kubelet_insecure_tls tell.")
 	// It is not marked as deprecated, which would hide it from the help text.
 	fs.BoolVar(&o.completelyInsecure, "deprecated-kubelet-completely-insecure", o.completelyInsecure,
@@ -90,6 +97,12 @@ func (o *kubeletOptions) validate(resolution time.Duration) []error {
 	}
 	if _, err := o.selector(); err != nil {
 		problems = append(problems, badValue("node-selector", o.nodeSelector, "must be a label selector such as 'a=b,c in (d,e)': %v", err))
+	}
+	if o.serviceAccount != "" {
+		if _, err := parseName(o.serviceAccount); err != nil {
+			problems = append(problems, badValue("kubelet-service-account", o.serviceAccount,
+				"must be the namespace and the name of a ServiceAccount, such as kube-system/metrics-server-kubelet"))
+		}
 	}
 	problems = append(problems, o.validateAddressTypes()...)
 	problems = append(problems, o.validateCombinations()...)
@@ -144,8 +157,37 @@ func (o *kubeletOptions) selector() (labels.Selector, error) {
 	return labels.Parse(o.nodeSelector)
 }
 
-// config takes the credentials and the CA from the client of the API server, and
-// replaces what flags give.
+// serviceAccountName returns the ServiceAccount whose tokens are sent to kubelets; its name is "" if
+// they get other credentials, or none.
+func (o *kubeletOptions) serviceAccountName() types.NamespacedName {
+	if o.serviceAccount == "" || o.clientCertFile != "" || o.completelyInsecure {
+		return types.NamespacedName{}
+	}
+	name, _ := parseName(o.serviceAccount)
+	return name
+}
+
+// usesServerCredentials tells whether the credentials for the API server are sent to kubelets, too.
+func (o *kubeletOptions) usesServerCredentials() bool {
+	return o.serviceAccount == "" && o.clientCertFile == "" && !o.completelyInsecure
+}
+
+// reportCredentials logs which credentials are sent to kubelets, unless they are those of
+// --kubelet-service-account.
+func (o *kubeletOptions) reportCredentials() {
+	switch {
+	case o.usesServerCredentials():
+		klog.Warning("The credentials of this server are sent to kubelets: a compromised node can act as the metrics server. " +
+			"Set --kubelet-service-account to a ServiceAccount that may only read kubelets' metrics")
+	case o.serviceAccount != "" && o.clientCertFile != "":
+		klog.Info("--kubelet-service-account is not used, because --kubelet-client-certificate is set")
+	case o.serviceAccount != "" && o.completelyInsecure:
+		klog.Info("--kubelet-service-account is not used, because --deprecated-kubelet-completely-insecure sends no credentials")
+	}
+}
+
+// config takes the CA, and without flags for them the credentials, from the client of the API
+// server.
 func (o *kubeletOptions) config(apiServer *rest.Config, resolution time.Duration) kubelet.Config {
 	c := kubelet.Config{
 		Client:            o.client(apiServer),
@@ -171,6 +213,9 @@ func (o *kubeletOptions) client(apiServer *rest.Config) *rest.Config {
 		return c
 	}
 	c := rest.CopyConfig(apiServer)
+	if !o.usesServerCredentials() {
+		c = rest.AnonymousClientConfig(apiServer)
+	}
 	// The name, and the wish not to verify, are about the API server.
 	c.ServerName = ""
 	c.Insecure = o.insecureTLS

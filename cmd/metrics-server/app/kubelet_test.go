@@ -33,6 +33,7 @@ func TestKubeletConfig(t *testing.T) {
 		apiServer func(*rest.Config)
 		want      rest.TLSClientConfig
 		token     string
+		tokensOf  string
 		insecure  bool
 	}{
 		{
@@ -47,10 +48,31 @@ func TestKubeletConfig(t *testing.T) {
 			token: "secret",
 		},
 		{
-			name:  "client certificate of its own",
-			args:  []string{"--kubelet-client-certificate=/c.crt", "--kubelet-client-key=/c.key"},
-			want:  rest.TLSClientConfig{CAFile: "/ca.crt", CAData: []byte("CA"), CertFile: "/c.crt", KeyFile: "/c.key"},
-			token: "secret",
+			name: "client certificate of its own",
+			args: []string{"--kubelet-client-certificate=/c.crt", "--kubelet-client-key=/c.key"},
+			want: rest.TLSClientConfig{CAFile: "/ca.crt", CAData: []byte("CA"), CertFile: "/c.crt", KeyFile: "/c.key"},
+		},
+		{
+			name:     "tokens of a ServiceAccount",
+			args:     []string{"--kubelet-service-account=kube-system/kubelets"},
+			want:     rest.TLSClientConfig{CAFile: "/ca.crt", CAData: []byte("CA")},
+			tokensOf: "kube-system/kubelets",
+		},
+		{
+			name:     "tokens of a ServiceAccount, not verified",
+			args:     []string{"--kubelet-service-account=kube-system/kubelets", "--kubelet-insecure-tls"},
+			want:     rest.TLSClientConfig{Insecure: true},
+			tokensOf: "kube-system/kubelets",
+		},
+		{
+			name: "a client certificate beside a ServiceAccount",
+			args: []string{"--kubelet-service-account=kube-system/kubelets", "--kubelet-client-certificate=/c.crt", "--kubelet-client-key=/c.key"},
+			want: rest.TLSClientConfig{CAFile: "/ca.crt", CAData: []byte("CA"), CertFile: "/c.crt", KeyFile: "/c.key"},
+		},
+		{
+			name:     "plain HTTP beside a ServiceAccount",
+			args:     []string{"--kubelet-service-account=kube-system/kubelets", "--deprecated-kubelet-completely-insecure"},
+			insecure: true,
 		},
 		{
 			name:  "not verified",
@@ -77,7 +99,11 @@ func TestKubeletConfig(t *testing.T) {
 				tc.apiServer(client)
 			}
 			before := rest.CopyConfig(client)
-			got := parse(t, tc.args...).kubelet.config(client, time.Minute)
+			options := parse(t, tc.args...).kubelet
+			got := options.config(client, time.Minute)
+			if tokensOf := options.serviceAccountName(); tokensOf.Name != "" && tokensOf.String() != tc.tokensOf || tokensOf.Name == "" && tc.tokensOf != "" {
+				t.Errorf("kubelets are shown tokens of %q, want %q", tokensOf, tc.tokensOf)
+			}
 			if !reflect.DeepEqual(got.Client.TLSClientConfig, tc.want) {
 				t.Errorf("TLS is %v, want %v", got.Client.TLSClientConfig, tc.want)
 			}

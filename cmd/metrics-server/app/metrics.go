@@ -26,10 +26,11 @@ type metricsOptions struct {
 	resolution time.Duration
 	maxAge     time.Duration
 	workers    int
+	watch      bool
 }
 
 func newMetricsOptions() *metricsOptions {
-	return &metricsOptions{resolution: time.Minute}
+	return &metricsOptions{resolution: time.Minute, watch: true}
 }
 
 func (o *metricsOptions) addFlags(fs *pflag.FlagSet) {
@@ -41,6 +42,8 @@ func (o *metricsOptions) addFlags(fs *pflag.FlagSet) {
 	fs.IntVar(&o.workers, "scrape-workers", o.workers,
 		"How many healthy kubelets are scraped at the same time, at most 10000. 0 chooses it from the number of nodes. "+
 			"Those that hang or failed last time do not count.")
+	fs.BoolVar(&o.watch, "enable-watch", o.watch,
+		"Support the verb watch. If false, discovery does not list it and watches are answered with 405, so that agents that watch every resource leave metrics alone.")
 }
 
 func (o *metricsOptions) validate() []error {

@@ -86,16 +86,23 @@ func (o *options) config() (*server.Config, error) {
 		return nil, err
 	}
 	o.kubelet.reportVerification()
+	o.kubelet.reportCredentials()
+	o.apiServer.reportIgnored(&o.given)
+	caConfigMap, _ := parseName(o.servingCert.caConfigMap)
 	return &server.Config{
-		APIServer:          apiServer,
-		Client:             client,
-		ServingCertificate: servingCert,
-		Kubelet:            o.kubelet.config(client, o.metrics.resolution),
-		Resolution:         o.metrics.resolution,
-		MaxAge:             o.metrics.age(),
-		ScrapeWorkers:      o.metrics.workers,
-		NodeSelector:       nodeSelector,
-		PerNodeMetrics:     o.kubelet.perNodeMetrics,
-		Flags:              &o.given,
+		APIServer:             apiServer,
+		Client:                client,
+		ServingCertificate:    servingCert,
+		CAConfigMap:           caConfigMap,
+		CertFile:              o.apiServer.serving.ServerCert.CertKey.CertFile,
+		Kubelet:               o.kubelet.config(client, o.metrics.resolution),
+		KubeletServiceAccount: o.kubelet.serviceAccountName(),
+		Resolution:            o.metrics.resolution,
+		MaxAge:                o.metrics.age(),
+		ScrapeWorkers:         o.metrics.workers,
+		DisableWatch:          !o.metrics.watch,
+		NodeSelector:          nodeSelector,
+		PerNodeMetrics:        o.kubelet.perNodeMetrics,
+		Flags:                 &o.given,
 	}, nil
 }

@@ -6,7 +6,10 @@ package app
 import (
 	"crypto/tls"
 	"fmt"
+	"strings"
 
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apiserver/pkg/audit/policy"
 	certutil "k8s.io/client-go/util/cert"
 )
@@ -19,6 +22,15 @@ func badValue(flag string, value any, format string, args ...any) error {
 // exclusive is two flags of which only one may be given.
 func exclusive(flag, other, reason string) error {
 	return fmt.Errorf("--%s and --%s exclude each other: %s", flag, other, reason)
+}
+
+// parseName reads the namespace and the name of an object, separated by a slash.
+func parseName(value string) (types.NamespacedName, error) {
+	namespace, name, _ := strings.Cut(value, "/")
+	if len(validation.IsDNS1123Label(namespace)) > 0 || len(validation.IsDNS1123Subdomain(name)) > 0 {
+		return types.NamespacedName{}, fmt.Errorf("%q is not the namespace and the name of an object", value)
+	}
+	return types.NamespacedName{Namespace: namespace, Name: name}, nil
 }
 
 // problems keeps what is not nil.

@@ -4,12 +4,9 @@
 package app
 
 import (
-	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/kubemeter/metrics-server/pkg/servingcert"
 )
@@ -19,8 +16,9 @@ const defaultValidity = 90 * 24 * time.Hour
 
 // servingCertOptions says where the server keeps a serving certificate of its own.
 type servingCertOptions struct {
-	secret   string
-	validity time.Duration
+	secret      string
+	caConfigMap string
+	validity    time.Duration
 }
 
 func newServingCertOptions() *servingCertOptions {
@@ -34,6 +32,9 @@ func (o *servingCertOptions) addFlags(fs *pflag.FlagSet) {
 	fs.DurationVar(&o.validity, "tls-secret-validity", o.validity,
 		"How long a serving certificate made for --tls-secret is valid, from 2m to 87600h. It is renewed after two thirds of that. "+
 			"The CA lives ten times as long.")
+	fs.StringVar(&o.caConfigMap, "tls-ca-configmap", o.caConfigMap,
+		"ConfigMap, as namespace/name, in which the server publishes the CA certificates that verify its serving certificate, in the key ca.crt, "+
+			"for clients such as Prometheus. They come from --tls-secret, or from the file ca.crt in the folder of --tls-cert-file, or from that file itself if it is self-signed.")
 }
 
 // validate needs to know the file of the other way to have a certificate.
@@ -43,11 +44,18 @@ func (o *servingCertOptions) validate(certFile string) []error {
 		problems = append(problems, badValue("tls-secret-validity", o.validity,
 			"must be from %s to %s", servingcert.MinValidity, servingcert.MaxValidity))
 	}
+	if o.caConfigMap != "" {
+		if _, err := parseName(o.caConfigMap); err != nil {
+			problems = append(problems, badValue("tls-ca-configmap", o.caConfigMap, "must be the namespace and the name of a ConfigMap, such as kube-system/metrics-server-ca"))
+		}
+		if o.secret == "" && certFile == "" {
+			problems = append(problems, badValue("tls-ca-configmap", o.caConfigMap, "needs --tls-secret or --tls-cert-file: nobody can verify the certificate that is made in --cert-dir"))
+		}
+	}
 	if o.secret == "" {
 		return problems
 	}
-	name, ok := o.name()
-	if !ok || len(validation.IsDNS1123Label(name.Namespace)) > 0 || len(validation.IsDNS1123Subdomain(name.Name)) > 0 {
+	if _, err := parseName(o.secret); err != nil {
 		problems = append(problems, badValue("tls-secret", o.secret, "must be the namespace and the name of a Secret, such as kube-system/metrics-server-tls"))
 	}
 	if certFile != "" {
@@ -56,16 +64,11 @@ func (o *servingCertOptions) validate(certFile string) []error {
 	return problems
 }
 
-func (o *servingCertOptions) name() (name types.NamespacedName, ok bool) {
-	name.Namespace, name.Name, ok = strings.Cut(o.secret, "/")
-	return name, ok
-}
-
 // config returns nil if the certificate is a file's.
 func (o *servingCertOptions) config() *servingcert.Config {
 	if o.secret == "" {
 		return nil
 	}
-	name, _ := o.name()
+	name, _ := parseName(o.secret)
 	return &servingcert.Config{Secret: name, Validity: o.validity}
 }

@@ -72,6 +72,10 @@ func TestBadFlags(t *testing.T) {
 			"--tls-sni-cert-key=" + otherCert + " and --tls-sni-cert-key=" + keyFile + ": must be a PEM certificate and its private key: tls: private key does not match public key",
 		},
 		{"--tls-secret=metrics-server-tls", "--tls-secret=metrics-server-tls: must be the namespace and the name of a Secret, such as kube-system/metrics-server-tls"},
+		{"--kubelet-service-account=kubelets", "--kubelet-service-account=kubelets: must be the namespace and the name of a ServiceAccount, such as kube-system/metrics-server-kubelet"},
+		{"--kubelet-service-account=/b", "--kubelet-service-account=/b: must be the namespace and the name of a ServiceAccount, such as kube-system/metrics-server-kubelet"},
+		{"--tls-ca-configmap=ca --tls-secret=a/b", "--tls-ca-configmap=ca: must be the namespace and the name of a ConfigMap, such as kube-system/metrics-server-ca"},
+		{"--tls-ca-configmap=a/b", "--tls-ca-configmap=a/b: needs --tls-secret or --tls-cert-file: nobody can verify the certificate that is made in --cert-dir"},
 		{"--tls-secret=a/b/c", "--tls-secret=a/b/c: must be the namespace and the name of a Secret, such as kube-system/metrics-server-tls"},
 		{"--tls-secret=a.b/c", "--tls-secret=a.b/c: must be the namespace and the name of a Secret, such as kube-system/metrics-server-tls"},
 		{
