@@ -27,11 +27,23 @@ const (
 // mendAggregation is for whoever runs the API server. kubeadm would write the manifest of
 // kube-apiserver anew, and lose what the cluster has of its own in it.
 var mendAggregation = []string{
-	comment("make the front proxy's CA and client certificate, if there are none; on a control plane node of kubeadm:"),
+	comment("in a managed cluster, ask the provider for the aggregation layer; with kubeadm, make the front proxy's CA and client certificate on one control plane node, " +
+		"if no other has them, and else copy front-proxy-ca.crt and front-proxy-ca.key from there first:"),
 	"sudo kubeadm init phase certs front-proxy-ca && sudo kubeadm init phase certs front-proxy-client",
-	comment("give kube-apiserver the flags that it lacks of --requestheader-client-ca-file, --requestheader-username-headers=X-Remote-User, " +
+	comment("on each control plane node, give kube-apiserver the flags that it lacks of --requestheader-client-ca-file, --requestheader-username-headers=X-Remote-User, " +
 		"--requestheader-group-headers=X-Remote-Group, --requestheader-extra-headers-prefix=X-Remote-Extra-, --proxy-client-cert-file and --proxy-client-key-file, " +
 		"with kubeadm in /etc/kubernetes/manifests/kube-apiserver.yaml"),
+}
+
+// renewFrontProxy leaves one CA for all control planes: with one each, servers behind the aggregation
+// layer would trust the API server that was renewed last, and refuse what the others pass on.
+var renewFrontProxy = []string{
+	comment("in a managed cluster, have the provider renew the front proxy's CA; with kubeadm, on one control plane node, keep the old files and make new ones:"),
+	"sudo mkdir -m 700 /root/front-proxy-old && sudo mv /etc/kubernetes/pki/front-proxy-* /root/front-proxy-old/",
+	"sudo kubeadm init phase certs front-proxy-ca && sudo kubeadm init phase certs front-proxy-client",
+	comment("copy /etc/kubernetes/pki/front-proxy-ca.crt and front-proxy-ca.key to each other control plane node, and there:"),
+	"sudo rm /etc/kubernetes/pki/front-proxy-client.* && sudo kubeadm init phase certs front-proxy-client",
+	comment("then restart kube-apiserver on one control plane node after the other: move its manifest out of /etc/kubernetes/manifests and, when it has ended, back"),
 }
 
 // checkAggregation looks at what the API server says of its front proxy.
@@ -83,15 +95,11 @@ func (c *checker) checkFrontProxyCA(s *Step, object, pem string) {
 			last = cert.NotAfter
 		}
 	}
-	renew := []string{
-		comment("renew the front proxy's CA and its client certificate, and restart kube-apiserver; on a control plane node of kubeadm:"),
-		"sudo rm /etc/kubernetes/pki/front-proxy-* && sudo kubeadm init phase certs front-proxy-ca && sudo kubeadm init phase certs front-proxy-client",
-	}
 	switch {
 	case now.After(last):
-		s.find(codeFrontProxyExpired, object, "the CA of the front proxy has expired on "+date(last), renew...)
+		s.find(codeFrontProxyExpired, object, "the CA of the front proxy has expired on "+date(last), renewFrontProxy...)
 	case last.Sub(now) < expiresSoon:
-		s.find(codeFrontProxyExpiring, object, "the CA of the front proxy expires on "+date(last), renew...)
+		s.find(codeFrontProxyExpiring, object, "the CA of the front proxy expires on "+date(last), renewFrontProxy...)
 	default:
 		s.fact("the CA of the front proxy is valid until %s", date(last))
 	}

@@ -67,6 +67,7 @@ const (
 	codeNodeRefused     Code = "node-samples-refused"
 	codeCertExpiring    Code = "kubelet-certificate-expiring"
 	codeKubeletsTrusted Code = "kubelets-not-verified"
+	codeOwnToken        Code = "kubelets-see-server-credentials"
 
 	codeMetricsAPI       Code = "metrics-api-unavailable"
 	codeMetricsForbidden Code = "metrics-api-forbidden"
@@ -159,7 +160,7 @@ var catalog = sync.OnceValue(func() map[Code]entry {
 		codeServerPending:   problem("The metrics server does not run yet."),
 		codeServerNotReady:  problem("A pod that is not ready gets no requests."),
 
-		codeAccountMissing: problem("The metrics server's pods cannot be created without their ServiceAccount."),
+		codeAccountMissing: problem("Without its ServiceAccount, the metrics server's pods cannot be created, or get no token for kubelets."),
 		codeRight:          problem("The metrics server needs it."),
 		codeRightOptional:  warning("The metrics server needs it in some cases."),
 
@@ -171,7 +172,8 @@ var catalog = sync.OnceValue(func() map[Code]entry {
 		codeNodeIncomplete:  ofMany(problem("Usage is served whole or not at all.")),
 		codeNodeRefused:     ofMany(warning("What cannot be true is left out of what is served.")),
 		codeCertExpiring:    ofMany(warning("When it has expired, the node cannot be scraped.")),
-		codeKubeletsTrusted: warning("Whoever answers at a node's address can take the server's credentials, and make up usage that workloads are scaled by."),
+		codeOwnToken:        warning("The metrics server sends its own credentials to each kubelet, so that a compromised node can do all that the metrics server may do."),
+		codeKubeletsTrusted: warning("Whoever answers at a node's address can take the credentials that kubelets are shown, and make up usage that workloads are scaled by."),
 
 		codeMetricsAPI:       problem("kubectl top and autoscalers ask in the same way, and get the same."),
 		codeMetricsForbidden: warning("What is served could not be compared with what there is."),
@@ -190,7 +192,7 @@ var catalog = sync.OnceValue(func() map[Code]entry {
 
 		"kubelet-no-address":            lost("The server connects to an address of the node's status."),
 		"kubelet-invalid-path":          lost("The server asks for the path of the node's annotation."),
-		"kubelet-credentials":           lost("The server could not make its credentials ready."),
+		"kubelet-credentials":           lost("The server has no credentials for kubelets."),
 		"kubelet-timeout":               lost("The kubelet did not answer in time."),
 		"kubelet-canceled":              lost("The scrape was given up."),
 		"kubelet-dns":                   lost("The node's address cannot be resolved where the server runs."),

@@ -6,14 +6,23 @@ package check
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
+	"math/big"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/kubemeter/metrics-server/pkg/kubelet"
 )
 
 func TestNothingWrong(t *testing.T) {
@@ -185,6 +194,51 @@ func TestKubeletsThroughAPIServer(t *testing.T) {
 				t.Errorf("%+v", finding)
 			}
 		})
+	}
+}
+
+// A node's annotation is asked for as it is: it is no query, and does not lead away from the node.
+func TestPathAnnotationIsEscaped(t *testing.T) {
+	for _, annotation := range []string{"/metrics?x=y", "/a/%2e%2e/%2e%2e/%2e%2e/secrets", "/a b", "/a#b"} {
+		f := newFakeAPI(t)
+		f.remove("/apis/metrics.k8s.io/v1beta1/nodes")
+		n := testNode("n1")
+		n.Annotations = map[string]string{kubelet.MetricsPathAnnotation: annotation}
+		f.setNodes(n)
+		f.set(proxyPath("n1", annotation), answering(200, "text/plain", soundAnswer))
+		if step := f.run(t, f.config(t)).stepOf("nodes"); len(step.Findings) > 0 ||
+			!strings.Contains(strings.Join(step.Facts, ""), "1 of 1 kubelets that were asked answer soundly") {
+			t.Errorf("%s: %+v", annotation, step)
+		}
+	}
+}
+
+// With several control planes, the CA of the front proxy is one for all, and the old files are kept.
+func TestFrontProxyExpires(t *testing.T) {
+	for code, expires := range map[Code]time.Time{
+		codeFrontProxyExpired: now.Add(-time.Hour), codeFrontProxyExpiring: now.Add(24 * time.Hour),
+	} {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: now.Add(-24 * time.Hour), NotAfter: expires, IsCA: true, BasicConstraintsValid: true}
+		der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := newFakeAPI(t)
+		f.set("/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication",
+			corev1.ConfigMap{Data: map[string]string{requestHeaderCA: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))}})
+		commands := strings.Join(mustFind(t, f.run(t, f.config(t)), code, "the CA of the front proxy").Mend, "\n")
+		for _, part := range []string{"front-proxy-old", "to each other control plane node", "one control plane node after the other", "in a managed cluster"} {
+			if !strings.Contains(commands, part) {
+				t.Errorf("%s: %q is not in:\n%s", code, part, commands)
+			}
+		}
+		if strings.Contains(commands, "rm /etc/kubernetes/pki/front-proxy-*") || strings.Contains(commands, "rm /etc/kubernetes/pki/front-proxy-ca") {
+			t.Errorf("the CA is deleted:\n%s", commands)
+		}
 	}
 }
 

@@ -67,14 +67,19 @@ func TestInsidePod(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newFakeAPI(t)
 			f.remove("/apis/metrics.k8s.io/v1beta1/nodes")
-			node, ca := newKubelet(t, tc.handler)
+			node, ca := newKubelet(t, func(w http.ResponseWriter, r *http.Request) {
+				if got := r.Header.Get("Authorization"); got != "Bearer kubelet-token" {
+					t.Errorf("the kubelet was shown %q", got)
+				}
+				tc.handler(w, r)
+			})
 			f.setNodes(node)
 			c := f.config(t)
 			c.PodName = types.NamespacedName{Namespace: "kube-system", Name: "metrics-server-0"}
 			c.ParseFlags = func(args []string, client *rest.Config) (Flags, error) {
 				flags, err := parseFlags(args, client)
 				flags.Kubelet.UseNodeStatusPort = true
-				flags.Kubelet.Client = rest.AnonymousClientConfig(client)
+				flags.Kubelet.Client = rest.CopyConfig(client)
 				if flags.Kubelet.Client.TLSClientConfig = (rest.TLSClientConfig{}); tc.trusted {
 					flags.Kubelet.Client.CAData = ca
 				}

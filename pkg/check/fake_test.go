@@ -18,6 +18,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -75,6 +76,9 @@ func newFakeAPI(t *testing.T) *fakeAPI {
 	}}})
 	f.set("/api/v1/namespaces/kube-system/pods", corev1.PodList{Items: []corev1.Pod{serverPod()}})
 	f.set("/api/v1/namespaces/kube-system/serviceaccounts/metrics-server", corev1.ServiceAccount{})
+	f.set("/api/v1/namespaces/kube-system/serviceaccounts/metrics-server-kubelet", corev1.ServiceAccount{})
+	f.set("/api/v1/namespaces/kube-system/serviceaccounts/metrics-server-kubelet/token",
+		authenticationv1.TokenRequest{Status: authenticationv1.TokenRequestStatus{Token: "kubelet-token"}})
 	f.setNodes(testNode("n1"))
 	f.set("/apis/metrics.k8s.io/v1beta1/nodes", usageList{Items: []usage{usageOf("", "n1")}})
 	f.set("/apis/metrics.k8s.io/v1beta1/pods", usageList{})
@@ -85,7 +89,7 @@ func newFakeAPI(t *testing.T) *fakeAPI {
 
 func serverSpec() corev1.PodSpec {
 	return corev1.PodSpec{ServiceAccountName: "metrics-server", Containers: []corev1.Container{{
-		Name: "metrics-server", Args: []string{"--metric-resolution=15s", "--kubelet-preferred-address-types=InternalIP"},
+		Name: "metrics-server", Args: []string{"--metric-resolution=15s", "--kubelet-preferred-address-types=InternalIP", "--kubelet-service-account=kube-system/metrics-server-kubelet"},
 	}}}
 }
 
@@ -145,7 +149,7 @@ func (f *fakeAPI) remove(path string) {
 func (f *fakeAPI) serve(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	object, ok := f.objects[r.URL.Path]
-	if r.Method != http.MethodGet && r.URL.Path != "/apis/authorization.k8s.io/v1/subjectaccessreviews" && !strings.HasSuffix(r.URL.Path, "/portforward") {
+	if r.Method != http.MethodGet && r.URL.Path != "/apis/authorization.k8s.io/v1/subjectaccessreviews" && !strings.HasSuffix(r.URL.Path, "/portforward") && !strings.HasSuffix(r.URL.Path, "/token") {
 		f.changes = append(f.changes, r.Method+" "+r.URL.Path)
 	}
 	f.mu.Unlock()
@@ -172,7 +176,12 @@ func (f *fakeAPI) review(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a := review.Spec.ResourceAttributes
-	review.Status.Allowed = review.Spec.User == "system:serviceaccount:kube-system:metrics-server" && !f.denied[strings.TrimSuffix(a.Resource+"/"+a.Subresource, "/")]
+	resource := strings.TrimSuffix(a.Resource+"/"+a.Subresource, "/")
+	account := "metrics-server"
+	if a.Resource == "nodes" && a.Subresource != "" {
+		account = "metrics-server-kubelet"
+	}
+	review.Status.Allowed = review.Spec.User == "system:serviceaccount:kube-system:"+account && !f.denied[resource]
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(review)
 }
@@ -187,15 +196,20 @@ func (f *fakeAPI) config(t *testing.T) Config {
 	}
 }
 
-// parseFlags knows two flags.
+// parseFlags knows three flags.
 func parseFlags(args []string, client *rest.Config) (Flags, error) {
 	flags := Flags{
 		Resolution: 15 * time.Second, MaxAge: time.Minute, NodeSelector: labels.Everything(),
-		Kubelet: kubelet.Config{Client: client, Port: 10250, AddressTypes: []corev1.NodeAddressType{corev1.NodeInternalIP}, Timeout: 10 * time.Second, Resolution: 15 * time.Second},
+		UsesServerCredentials: true,
+		Kubelet:               kubelet.Config{Client: client, Port: 10250, AddressTypes: []corev1.NodeAddressType{corev1.NodeInternalIP}, Timeout: 10 * time.Second, Resolution: 15 * time.Second},
 	}
 	for _, arg := range args {
 		if secret, ok := strings.CutPrefix(arg, "--tls-secret="); ok {
 			flags.CertificateSecret.Namespace, flags.CertificateSecret.Name, _ = strings.Cut(secret, "/")
+		}
+		if account, ok := strings.CutPrefix(arg, "--kubelet-service-account="); ok {
+			flags.KubeletServiceAccount.Namespace, flags.KubeletServiceAccount.Name, _ = strings.Cut(account, "/")
+			flags.UsesServerCredentials = false
 		}
 		if arg == "--kubelet-insecure-tls" {
 			flags.Kubelet.Client = rest.CopyConfig(client)
@@ -228,7 +242,7 @@ func (f *fakeAPI) checker(t *testing.T) *checker {
 	}
 	t.Cleanup(cluster.close)
 	c := &checker{Config: config, cluster: cluster, progress: newProgress(nil, config.Clock), account: config.Service}
-	if c.flags, err = parseFlags(nil, config.Client); err != nil {
+	if c.flags, err = parseFlags(serverSpec().Containers[0].Args, config.Client); err != nil {
 		t.Fatal(err)
 	}
 	return c

@@ -13,9 +13,11 @@ import (
 	"time"
 
 	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
 
 	"github.com/kubemeter/metrics-server/pkg/exposition"
 	"github.com/kubemeter/metrics-server/pkg/kubelet"
+	"github.com/kubemeter/metrics-server/pkg/tokenrequest"
 )
 
 // answer is what a kubelet says.
@@ -44,11 +46,18 @@ func (r *refusal) Error() string { return r.text }
 
 // newAsker is for kubelets as they are reached from here: as the metrics server does within
 // one of its pods, and else through the API server.
-func (c *checker) newAsker() (a asker, end func(), err error) {
+func (c *checker) newAsker(ctx context.Context) (a asker, end func(), err error) {
 	if !c.inside() {
 		return &proxied{c}, func() {}, nil
 	}
-	client, err := kubelet.NewClient(c.flags.Kubelet)
+	config := c.flags.Kubelet
+	if account := c.flags.KubeletServiceAccount; account.Name != "" {
+		tokens := tokenrequest.New(c.client.CoreV1(), account, clock.RealClock{})
+		// Without a token, the answer of each kubelet is why.
+		_, _ = tokens.Request(ctx)
+		config.Tokens = tokens
+	}
+	client, err := kubelet.NewClient(config)
 	if err != nil {
 		return nil, nil, fmt.Errorf("the server's flags: %w", err)
 	}
@@ -120,7 +129,9 @@ func (p *proxied) ask(ctx context.Context, n kubelet.Node) (*answer, error) {
 		path = "/metrics/resource"
 	}
 	at := p.c.Clock.Now()
-	got, err := p.get(ctx, n.Name, path, "text/plain;version=0.0.4")
+	// An annotation's text is a path and nothing else: it must not end up as a query or as "..".
+	escaped := (&url.URL{Path: path}).EscapedPath()
+	got, err := p.get(ctx, n.Name, escaped, "text/plain;version=0.0.4")
 	if err != nil {
 		return nil, err
 	}

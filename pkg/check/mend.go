@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/kubemeter/metrics-server/pkg/kubelet"
@@ -32,6 +33,7 @@ func (c *checker) mendKubelet(node, reason string) []string {
 		return []string{"kubectl annotate node " + node + " " + kubelet.MetricsPathAnnotation + "-"}
 	case kubelet.ReasonTLSUnknownAuthority, kubelet.ReasonTLSName, kubelet.ReasonTLSUsage:
 		return []string{
+			comment("in a managed cluster the provider signs kubelets' certificates: docs/platforms.md says how it is verified; else"),
 			comment("on node %s, set serverTLSBootstrap: true in %s, and restart it:", node, kubeletConfig),
 			restartKubelet,
 			comment("then approve the certificate that it requests:"),
@@ -52,10 +54,18 @@ func (c *checker) mendKubelet(node, reason string) []string {
 			comment("on node %s, set authentication.webhook.enabled: true in %s, see that the kubelet reaches the API server, and restart it:", node, kubeletConfig),
 			restartKubelet,
 		}
+	case kubelet.ReasonCredentials:
+		if account := c.flags.KubeletServiceAccount; account.Name != "" {
+			return []string{
+				comment("let the server request tokens of ServiceAccount %s, which it shows to kubelets:", account),
+				c.reconcile(c.tokenRole(), c.rights()),
+			}
+		}
+		return []string{comment("correct the server's credentials for kubelets; its log names the file or command that failed:"), c.logs("")}
 	case kubelet.ReasonForbidden:
 		return []string{
 			comment("give the server's account the right; if \"rights\" says that it has it, set authorization.mode: Webhook in %s on node %s", kubeletConfig, node),
-			c.reconcile(ownRole, c.rights()),
+			c.reconcile(c.kubeletRole(), c.rights()),
 		}
 	case kubelet.ReasonConnectionRefused:
 		return append([]string{
@@ -82,12 +92,45 @@ func (c *checker) setFlag(name, value string) []string {
 	}
 	spec := &d.Spec.Template.Spec
 	operation := map[string]any{}
+	source := inSource(d, "--"+name+"="+value)
 	for i := range spec.Containers {
 		if container := &spec.Containers[i]; container.Name == server(spec).Name {
 			operation = flagPatch(container, fmt.Sprintf("/spec/template/spec/containers/%d/", i), name, value)
 		}
 	}
-	return []string{command("kubectl -n %s patch deployment %s --type=json -p %s", d.Namespace, d.Name, inJSON([]any{operation}))}
+	return append(source, command("kubectl -n %s patch deployment %s --type=json -p %s", d.Namespace, d.Name, inJSON([]any{operation})))
+}
+
+// managers are labels and annotations of who applies an object, and undoes what others change.
+var managers = []struct{ key, value, where string }{
+	{"app.kubernetes.io/managed-by", "Helm", "the values of the Helm release"},
+	{"argocd.argoproj.io/tracking-id", "", "the source of the Argo CD application"},
+	{"argocd.argoproj.io/instance", "", "the source of the Argo CD application"},
+	{"kustomize.toolkit.fluxcd.io/name", "", "the source of the Flux Kustomization"},
+	{"helm.toolkit.fluxcd.io/name", "", "the values of the Flux HelmRelease"},
+}
+
+// sourceOf is where a Deployment comes from that something else applies again and again; "" if
+// that is not known.
+func sourceOf(d *appsv1.Deployment) string {
+	for _, m := range slices.Backward(managers) {
+		value, ok := d.Labels[m.key]
+		if !ok {
+			value, ok = d.Annotations[m.key]
+		}
+		if ok && (m.value == "" || m.value == value) {
+			return m.where
+		}
+	}
+	return ""
+}
+
+// inSource says where to make a change so that it stays; nil if that is not known.
+func inSource(d *appsv1.Deployment, change string) []string {
+	if d == nil || sourceOf(d) == "" {
+		return nil
+	}
+	return []string{comment("set %s in %s, or it will be undone; until then:", change, sourceOf(d))}
 }
 
 // flagPatch replaces the last value of a flag, or adds one.

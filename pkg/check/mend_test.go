@@ -4,11 +4,13 @@
 package check
 
 import (
+	"strings"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // A flag is set whether and however the Deployment has it.
@@ -63,5 +65,31 @@ func TestMoreMemory(t *testing.T) {
 				t.Errorf("%s, want %s", got, tc.want)
 			}
 		})
+	}
+}
+
+// A change to what Helm, Argo CD or Flux applies is undone by them, unless it is made in their source.
+func TestInSource(t *testing.T) {
+	for name, tc := range map[string]struct {
+		labels, annotations map[string]string
+		want                string
+	}{
+		"by hand":      {nil, nil, ""},
+		"another":      {map[string]string{"app.kubernetes.io/managed-by": "someone"}, nil, ""},
+		"Helm":         {map[string]string{"app.kubernetes.io/managed-by": "Helm"}, nil, "in the values of the Helm release"},
+		"Argo CD":      {nil, map[string]string{"argocd.argoproj.io/tracking-id": "a:apps/Deployment:b/c"}, "in the source of the Argo CD application"},
+		"Flux":         {map[string]string{"kustomize.toolkit.fluxcd.io/name": "infra"}, nil, "in the source of the Flux Kustomization"},
+		"Helm by Flux": {map[string]string{"app.kubernetes.io/managed-by": "Helm", "helm.toolkit.fluxcd.io/name": "metrics"}, nil, "in the values of the Flux HelmRelease"},
+	} {
+		c := &checker{}
+		c.installation.deployments = []appsv1.Deployment{{ObjectMeta: metav1.ObjectMeta{Name: "metrics-server", Labels: tc.labels, Annotations: tc.annotations}}}
+		c.installation.deployments[0].Spec.Template.Spec.Containers = []corev1.Container{{Name: "metrics-server"}}
+		commands := c.setFlag("a", "b")
+		if last := commands[len(commands)-1]; !strings.Contains(last, "kubectl") {
+			t.Errorf("%s: %q", name, commands)
+		}
+		if first := commands[0]; tc.want != "" && !strings.Contains(first, "set --a=b "+tc.want) || tc.want == "" && len(commands) != 1 {
+			t.Errorf("%s: %q, want %q", name, commands, tc.want)
+		}
 	}
 }

@@ -18,6 +18,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/kubemeter/metrics-server/pkg/exposition"
 	"github.com/kubemeter/metrics-server/pkg/kubelet"
@@ -60,6 +61,7 @@ func (c *checker) checkNodes(ctx context.Context, s *Step) {
 		return
 	}
 	c.checkVerification(s)
+	c.checkCredentials(s)
 	for i := range nodes {
 		if nodes[i].notReady != "" {
 			s.find(codeNodeNotReady, nodes[i].object(), nodes[i].notReady, command("kubectl describe node %s", nodes[i].Name))
@@ -130,6 +132,25 @@ func (c *checker) checkVerification(s *Step) {
 	s.find(codeKubeletsTrusted, "deployment/"+c.deploymentName(), "the server runs with "+flag,
 		comment("remove %s, after kubelets have certificates of the cluster: set serverTLSBootstrap: true in their configuration, and approve:", flag),
 		"kubectl get csr --field-selector=spec.signerName=kubernetes.io/kubelet-serving")
+}
+
+// checkCredentials finds a server that sends its own credentials to kubelets.
+func (c *checker) checkCredentials(s *Step) {
+	if !c.flagsKnown || !c.flags.UsesServerCredentials || !c.ours(s, "which credentials it sends to kubelets") {
+		return
+	}
+	account := types.NamespacedName{Namespace: c.account.Namespace, Name: c.account.Name + "-kubelet"}
+	// What it takes to show them another account's tokens.
+	after := *c
+	after.flags.KubeletServiceAccount = account
+	commands := []string{
+		comment("create a ServiceAccount that may only read kubelets' metrics, as the chart and the manifests of this version do:"),
+		mendAccount(account) + " --dry-run=client -o yaml | kubectl apply -f -",
+		after.reconcile(after.kubeletRole(), after.rights()),
+		after.reconcile(after.tokenRole(), after.rights()),
+	}
+	s.find(codeOwnToken, "deployment/"+c.deploymentName(), "the server runs without --kubelet-service-account and --kubelet-client-certificate",
+		append(commands, c.setFlag("kubelet-service-account", account.String())...)...)
 }
 
 // checkAddresses returns the nodes that the server can connect to, and finds the others.
@@ -370,7 +391,7 @@ func (c *checker) askKubelets(ctx context.Context, s *Step, nodes []node, which 
 	if len(which) == 0 {
 		return
 	}
-	asker, end, err := c.newAsker()
+	asker, end, err := c.newAsker(ctx)
 	if err != nil {
 		s.skip("%d kubelets: %s", len(which), plain(err.Error()))
 		for _, i := range which {

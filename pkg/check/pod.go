@@ -119,7 +119,7 @@ func (c *checker) checkPodNode(ctx context.Context, s *Step, p *corev1.Pod, serv
 	if !served {
 		known = c.judgeNode(ctx, s, &of)
 	}
-	asker, end, err := c.newAsker()
+	asker, end, err := c.newAsker(ctx)
 	if err != nil {
 		s.skip("its kubelet: %s", plain(err.Error()))
 		return

@@ -26,6 +26,9 @@ type telling[T any] struct {
 var reasonsOfText = []telling[kubelet.Reason]{
 	{"allows only", kubelet.ReasonNoAddress},
 	{"annotation " + kubelet.MetricsPathAnnotation, kubelet.ReasonInvalidPath},
+	// These come first: their text has the error of the API server in it.
+	{"token of ServiceAccount", kubelet.ReasonCredentials},
+	{"getting credentials", kubelet.ReasonCredentials},
 	{"certificate signed by unknown authority", kubelet.ReasonTLSUnknownAuthority},
 	{"certificate is not trusted", kubelet.ReasonTLSUnknownAuthority},
 	{"has expired or is not yet valid", kubelet.ReasonTLSExpired},

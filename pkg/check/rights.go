@@ -12,12 +12,15 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
-// role is what gives the server rights: a role of its own, or one that every cluster has,
-// and the binding to its account.
+// role is what gives a ServiceAccount rights: a role of its own, or one that every cluster has,
+// and the binding.
 type role struct {
 	name string
+	// account that has the rights; zero is the server's.
+	account types.NamespacedName
 	// namespace of a Role and RoleBinding; "" for those of the cluster.
 	namespace string
 	// builtIn is the name of a role that is there already, "" for one of rules.
@@ -49,12 +52,22 @@ func (c *checker) rights() []right {
 	all := []right{
 		{role: ownRole, verbs: []string{"list", "watch"}, resource: "nodes", use: "to know which nodes to scrape"},
 		{role: ownRole, verbs: []string{"list", "watch"}, resource: "pods", use: "to know which pods run, where, and with which labels"},
-		{role: ownRole, verbs: []string{"get"}, resource: "nodes/metrics", use: "for kubelets to let it read /metrics/resource"},
-		{role: ownRole, verbs: []string{"get"}, resource: "nodes/stats", use: "for kubelets without /metrics/resource to let it read /stats/summary", optional: true},
 		{role: delegatorRole, verbs: []string{"create"}, group: "authentication.k8s.io", resource: "tokenreviews", use: "to learn whose a token is that it is shown"},
 		{role: delegatorRole, verbs: []string{"create"}, group: "authorization.k8s.io", resource: "subjectaccessreviews", use: "to learn what a client may read"},
 		{role: readerRole, verbs: []string{"get", "list", "watch"}, resource: "configmaps", names: []string{authenticationConfig}, use: "to recognize the API server"},
 		{role: eventRole, verbs: []string{"get", "create", "patch"}, group: "events.k8s.io", resource: "events", use: "to tell of nodes without metrics in Events", optional: true},
+	}
+	kubeletRole := c.kubeletRole()
+	if account := c.flags.KubeletServiceAccount; account.Name != "" {
+		all = append(all, right{role: c.tokenRole(), verbs: []string{"create"},
+			resource: "serviceaccounts/token", names: []string{account.Name}, use: "to get the tokens that kubelets are shown"})
+	}
+	all = append(all,
+		right{role: kubeletRole, verbs: []string{"get"}, resource: "nodes/metrics", use: "for kubelets to let it read /metrics/resource"},
+		right{role: kubeletRole, verbs: []string{"get"}, resource: "nodes/stats", use: "for kubelets without /metrics/resource to let it read /stats/summary", optional: true})
+	if ca := c.flags.CAConfigMap; ca.Name != "" {
+		all = append(all, right{role: &role{name: ca.Name, namespace: ca.Namespace}, verbs: []string{"create", "patch"},
+			resource: "configmaps", names: []string{ca.Name}, use: "to publish the CA of its certificate, by which Prometheus verifies it", optional: true})
 	}
 	if secret := c.flags.CertificateSecret; c.managesCertificate() {
 		tls := &role{name: secret.Name, namespace: secret.Namespace}
@@ -65,6 +78,20 @@ func (c *checker) rights() []right {
 				use: "to keep and renew its serving certificate"})
 	}
 	return all
+}
+
+// kubeletRole is that of the account whose credentials kubelets are shown.
+func (c *checker) kubeletRole() *role {
+	if account := c.flags.KubeletServiceAccount; account.Name != "" {
+		return &role{name: "system:metrics-server-kubelet", account: account}
+	}
+	return ownRole
+}
+
+// tokenRole lets the server request tokens for kubelets.
+func (c *checker) tokenRole() *role {
+	account := c.flags.KubeletServiceAccount
+	return &role{name: account.Name + "-token", namespace: account.Namespace}
 }
 
 // ask is whether an account may do one thing.
@@ -81,10 +108,11 @@ func (r *right) ask(verb, name string) *authorizationv1.ResourceAttributes {
 
 // checkRights asks the API server for each right of the server's account.
 func (c *checker) checkRights(ctx context.Context, s *Step) {
-	_, err := c.client.CoreV1().ServiceAccounts(c.account.Namespace).Get(ctx, c.account.Name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		s.find(codeAccountMissing, "serviceaccount/"+c.account.Name, fmt.Sprintf("there is no ServiceAccount %s", c.account), c.mendAccount())
+	if c.findMissingAccount(ctx, s, c.account) {
 		return
+	}
+	if account := c.flags.KubeletServiceAccount; account.Name != "" {
+		c.findMissingAccount(ctx, s, account)
 	}
 	all, granted, wanted := c.rights(), 0, 0
 	for _, r := range all {
@@ -94,7 +122,7 @@ func (c *checker) checkRights(ctx context.Context, s *Step) {
 		wanted++
 		missing, reason, err := c.missing(ctx, &r)
 		if err != nil {
-			unseen(s, "the rights of ServiceAccount "+c.account.String(), err)
+			unseen(s, "the rights of ServiceAccount "+c.accountOf(r.role).String(), err)
 			return
 		}
 		if len(missing) == 0 {
@@ -105,18 +133,39 @@ func (c *checker) checkRights(ctx context.Context, s *Step) {
 		if r.optional {
 			code = codeRightOptional
 		}
-		seen := fmt.Sprintf("ServiceAccount %s may not %s: %s", c.account, strings.Join(missing, ", "), r.use)
+		seen := fmt.Sprintf("ServiceAccount %s may not %s: %s", c.accountOf(r.role), strings.Join(missing, ", "), r.use)
 		if reason != "" {
 			seen += "; the API server says: " + plain(reason)
 		}
 		s.find(code, r.role.object(), seen, c.reconcile(r.role, all))
 	}
 	if granted > 0 {
-		s.fact("ServiceAccount %s has %d of %d rights", c.account, granted, wanted)
+		accounts := "ServiceAccount " + c.account.String()
+		if account := c.flags.KubeletServiceAccount; account.Name != "" {
+			accounts += ", and " + account.String() + " for kubelets,"
+		}
+		s.fact("%s has %d of %d rights", accounts, granted, wanted)
 	}
 	if !c.flagsKnown {
 		s.skip("the rights for a certificate of its own: the server's flags are not known")
 	}
+}
+
+func (c *checker) findMissingAccount(ctx context.Context, s *Step, account types.NamespacedName) (missing bool) {
+	_, err := c.client.CoreV1().ServiceAccounts(account.Namespace).Get(ctx, account.Name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		s.find(codeAccountMissing, "serviceaccount/"+account.Name, fmt.Sprintf("there is no ServiceAccount %s", account), mendAccount(account))
+		return true
+	}
+	return false
+}
+
+// accountOf is the ServiceAccount that needs a role.
+func (c *checker) accountOf(r *role) types.NamespacedName {
+	if r.account.Name != "" {
+		return r.account
+	}
+	return c.account
 }
 
 // missing are the verbs, with the resource, that are not allowed.
@@ -125,13 +174,14 @@ func (c *checker) missing(ctx context.Context, r *right) (missing []string, reas
 	if len(names) == 0 {
 		names = []string{""}
 	}
+	account := c.accountOf(r.role)
 	var verbs []string
 	for _, verb := range r.verbs {
 		for _, name := range names {
 			review, err := c.client.AuthorizationV1().SubjectAccessReviews().Create(ctx, &authorizationv1.SubjectAccessReview{
 				Spec: authorizationv1.SubjectAccessReviewSpec{
-					User:               "system:serviceaccount:" + c.account.Namespace + ":" + c.account.Name,
-					Groups:             []string{"system:serviceaccounts", "system:serviceaccounts:" + c.account.Namespace, "system:authenticated"},
+					User:               "system:serviceaccount:" + account.Namespace + ":" + account.Name,
+					Groups:             []string{"system:serviceaccounts", "system:serviceaccounts:" + account.Namespace, "system:authenticated"},
 					ResourceAttributes: r.ask(verb, name),
 				},
 			}, metav1.CreateOptions{})
@@ -184,7 +234,7 @@ func (r *role) metadata() map[string]any {
 // the rest as it is.
 func (c *checker) reconcile(r *role, all []right) string {
 	const version = "rbac.authorization.k8s.io/v1"
-	items, ref := []any{}, r.builtIn
+	items, ref, account := []any{}, r.builtIn, c.accountOf(r)
 	if ref == "" {
 		ref = r.name
 		rules := []any{}
@@ -198,7 +248,7 @@ func (c *checker) reconcile(r *role, all []right) string {
 	items = append(items, map[string]any{
 		"apiVersion": version, "kind": r.kind() + "Binding", "metadata": r.metadata(),
 		"roleRef":  map[string]string{"apiGroup": "rbac.authorization.k8s.io", "kind": r.kind(), "name": ref},
-		"subjects": []any{map[string]string{"kind": "ServiceAccount", "name": c.account.Name, "namespace": c.account.Namespace}},
+		"subjects": []any{map[string]string{"kind": "ServiceAccount", "name": account.Name, "namespace": account.Namespace}},
 	})
 	return piped(map[string]any{"apiVersion": "v1", "kind": "List", "items": items}, "kubectl auth reconcile -f -")
 }

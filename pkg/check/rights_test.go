@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/yaml"
 )
@@ -57,6 +58,8 @@ func manifestRights(t *testing.T) map[string]bool {
 func TestRightsAreThoseOfTheManifests(t *testing.T) {
 	c := &checker{}
 	c.flags.CertificateSecret = types.NamespacedName{Namespace: "kube-system", Name: "metrics-server-tls"}
+	c.flags.KubeletServiceAccount = types.NamespacedName{Namespace: "kube-system", Name: "metrics-server-kubelet"}
+	c.flags.CAConfigMap = types.NamespacedName{Namespace: "kube-system", Name: "metrics-server-ca"}
 	got := map[string]bool{}
 	for _, r := range c.rights() {
 		if r.role.builtIn != "" {
@@ -67,6 +70,9 @@ func TestRightsAreThoseOfTheManifests(t *testing.T) {
 		}
 	}
 	want := manifestRights(t)
+	// Only a server that is being replaced needs these, which shows its own token to kubelets.
+	delete(want, "/system:metrics-server get  nodes/metrics ")
+	delete(want, "/system:metrics-server get  nodes/stats ")
 	if !maps.Equal(got, want) {
 		t.Errorf("rights\n%s\nwant\n%s", strings.Join(slices.Sorted(maps.Keys(got)), "\n"), strings.Join(slices.Sorted(maps.Keys(want)), "\n"))
 	}
@@ -75,7 +81,7 @@ func TestRightsAreThoseOfTheManifests(t *testing.T) {
 // Each right that is missing is found.
 func TestRights(t *testing.T) {
 	for resource, code := range map[string]Code{
-		"nodes": codeRight, "pods": codeRight, "nodes/metrics": codeRight, "nodes/stats": codeRightOptional, "events": codeRightOptional,
+		"nodes": codeRight, "pods": codeRight, "serviceaccounts/token": codeRight, "nodes/metrics": codeRight, "nodes/stats": codeRightOptional, "events": codeRightOptional,
 		"tokenreviews": codeRight, "subjectaccessreviews": codeRight, "configmaps": codeRight,
 	} {
 		f := newFakeAPI(t)
@@ -88,6 +94,74 @@ func TestRights(t *testing.T) {
 			t.Errorf("%s: %q", resource, finding.Mend)
 		}
 	}
+}
+
+// The rights on kubelets are those of the account whose token they are shown.
+func TestRightsOfTheKubeletAccount(t *testing.T) {
+	f := newFakeAPI(t)
+	f.denied["nodes/metrics"] = true
+	finding := mustFind(t, f.run(t, f.config(t)), codeRight, "ServiceAccount kube-system/metrics-server-kubelet may not get nodes/metrics")
+	if !strings.Contains(finding.Mend[0], `"name":"metrics-server-kubelet","namespace":"kube-system"`) || !strings.Contains(finding.Mend[0], "system:metrics-server-kubelet") {
+		t.Errorf("%q", finding.Mend)
+	}
+
+	f = newFakeAPI(t)
+	f.remove("/api/v1/namespaces/kube-system/serviceaccounts/metrics-server-kubelet")
+	finding = mustFind(t, f.run(t, f.config(t)), codeAccountMissing, "kube-system/metrics-server-kubelet")
+	if finding.Mend[0] != "kubectl -n kube-system create serviceaccount metrics-server-kubelet" {
+		t.Errorf("%q", finding.Mend)
+	}
+}
+
+// A server that shows kubelets its own credentials is found, and told how not to.
+func TestOwnCredentials(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		args  []string
+		view  serverView
+		found bool
+	}{
+		{"own", nil, serverView{known: true}, true},
+		{"of a ServiceAccount", []string{"--kubelet-service-account=a/b"}, serverView{known: true}, false},
+		{"another metrics server", nil, serverView{foreign: true}, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c := newFakeAPI(t).checker(t)
+			flags, err := parseFlags(tc.args, c.Client)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.flags, c.flagsKnown, c.view = flags, true, tc.view
+			c.gatherDeployments(t)
+			var s Step
+			c.checkCredentials(&s)
+			if (len(s.Findings) == 1) != tc.found {
+				t.Fatalf("found %v", s.Findings)
+			}
+			if !tc.found {
+				return
+			}
+			commands := strings.Join(s.Findings[0].Mend, "\n")
+			for _, part := range []string{
+				"kubectl -n kube-system create serviceaccount metrics-server-kubelet", `"nodes/metrics"`, `"serviceaccounts/token"`,
+				"--kubelet-service-account=kube-system/metrics-server-kubelet", "kubectl -n kube-system patch deployment metrics-server",
+			} {
+				if !strings.Contains(commands, part) {
+					t.Errorf("%q is not in:\n%s", part, commands)
+				}
+			}
+		})
+	}
+}
+
+// gatherDeployments reads what setFlag looks at.
+func (c *checker) gatherDeployments(t *testing.T) {
+	t.Helper()
+	l, err := c.client.AppsV1().Deployments("kube-system").List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.installation.deployments = l.Items
 }
 
 func TestNoAccount(t *testing.T) {

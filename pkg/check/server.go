@@ -11,6 +11,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // checkServer looks at the pods of the metrics server.
@@ -23,6 +24,10 @@ func (c *checker) checkServer(ctx context.Context, s *Step) {
 		unseen(s, "the metrics server's pods", in.podsErr)
 	case len(in.pods) == 0:
 		c.explainNoPods(s)
+	}
+	if d := in.deployment(); d != nil && sourceOf(d) != "" {
+		s.fact("Deployment %s comes from %s: changes by hand to it, its Service, its APIServices and its rights are undone by the next update unless they are made there, too",
+			d.Name, sourceOf(d))
 	}
 	for i := range in.pods {
 		c.checkServerPod(ctx, s, &in.pods[i])
@@ -72,7 +77,7 @@ func (c *checker) explainNoPods(s *Step) {
 	object, namespace := "deployment/"+d.Name, c.Service.Namespace
 	if d.Spec.Replicas != nil && *d.Spec.Replicas == 0 {
 		s.find(codeServerScaled, object, fmt.Sprintf("Deployment %s has 0 replicas", d.Name),
-			command("kubectl -n %s scale deployment %s --replicas=1", namespace, d.Name))
+			append(inSource(d, "a replica"), command("kubectl -n %s scale deployment %s --replicas=1", namespace, d.Name))...)
 		return
 	}
 	seen := fmt.Sprintf("Deployment %s has no pods", d.Name)
@@ -82,14 +87,14 @@ func (c *checker) explainNoPods(s *Step) {
 		}
 	}
 	if strings.Contains(seen, "error looking up service account") {
-		s.find(codeAccountMissing, object, seen, c.mendAccount())
+		s.find(codeAccountMissing, object, seen, mendAccount(c.account))
 		return
 	}
 	s.find(codeServerPods, object, seen, command("kubectl -n %s describe replicasets --selector=%s", namespace, c.selector()))
 }
 
-func (c *checker) mendAccount() string {
-	return command("kubectl -n %s create serviceaccount %s", c.account.Namespace, c.account.Name)
+func mendAccount(account types.NamespacedName) string {
+	return command("kubectl -n %s create serviceaccount %s", account.Namespace, account.Name)
 }
 
 // checkServerPod says why a pod of the server does not serve.
@@ -144,7 +149,8 @@ func (c *checker) checkContainer(s *Step, p *corev1.Pod, status *corev1.Containe
 	}
 	if ended != nil && ended.Reason == "OOMKilled" && (waiting != nil || !status.Ready) {
 		s.find(codeServerMemory, object, fmt.Sprintf("container %s was killed for its memory, and restarted %d times", status.Name, status.RestartCount),
-			command("kubectl -n %s set resources deployment %s --containers=%s ", p.Namespace, c.deploymentName(), status.Name)+moreMemory(p, status.Name))
+			append(inSource(c.installation.deployment(), "the resources"),
+				command("kubectl -n %s set resources deployment %s --containers=%s ", p.Namespace, c.deploymentName(), status.Name)+moreMemory(p, status.Name))...)
 		return true
 	}
 	if waiting == nil {
