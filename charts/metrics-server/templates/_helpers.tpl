@@ -33,7 +33,14 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- .Values.serviceAccount.name | default (.Values.serviceAccount.create | ternary (include "metrics-server.fullname" .) "default") -}}
 {{- end -}}
 
-{{/* The subjects of every binding. */}}
+{{/* The ServiceAccount whose tokens kubelets are shown, "" if they are shown the server's own. */}}
+{{- define "metrics-server.kubeletServiceAccountName" -}}
+{{- with .Values.kubeletServiceAccount -}}
+{{- .name | default (and $.Values.rbac.create .create | ternary (printf "%s-kubelet" (include "metrics-server.fullname" $)) "") -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The subjects of every binding of the server's. */}}
 {{- define "metrics-server.subjects" -}}
 subjects:
 - kind: ServiceAccount
@@ -86,6 +93,22 @@ node-selector
 {{- end -}}
 {{- end -}}
 
+{{/* The port on which the server listens: that of --secure-port among the arguments, or containerPort. */}}
+{{- define "metrics-server.port" -}}
+{{- $port := toString .Values.containerPort -}}
+{{- $follows := false -}}
+{{- range include "metrics-server.args" . | fromJsonArray -}}
+{{- if $follows -}}
+{{- $port = . -}}
+{{- end -}}
+{{- $follows = has . (list "--secure-port" "--secure_port") -}}
+{{- if and (eq (include "metrics-server.flagName" .) "secure-port") (contains "=" .) -}}
+{{- $port = splitList "=" . | last -}}
+{{- end -}}
+{{- end -}}
+{{- $port -}}
+{{- end -}}
+
 {{/* "true" if the server makes its certificate itself. */}}
 {{- define "metrics-server.managesCertificate" -}}
 {{- if and (eq .Values.tls.type "metrics-server") (not (include "metrics-server.hasFlag" (dict "context" . "flag" "tls-cert-file"))) }}true{{ end -}}
@@ -105,6 +128,16 @@ node-selector
 {{- else -}}
 {{- include "metrics-server.fullname" . -}}
 {{- end -}}
+{{- end -}}
+
+{{/* The ConfigMap in which the server publishes the CA that verifies its certificate. */}}
+{{- define "metrics-server.caConfigMapName" -}}
+{{- include "metrics-server.fullname" . }}-ca
+{{- end -}}
+
+{{/* "true" if the server publishes it: of a certificate that args name, the chart knows nothing. */}}
+{{- define "metrics-server.publishesCA" -}}
+{{- if or (include "metrics-server.managesCertificate" .) (include "metrics-server.mountsCertificate" .) }}true{{ end -}}
 {{- end -}}
 
 {{/* The name by which the API server verifies the server. */}}
