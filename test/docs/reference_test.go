@@ -112,3 +112,33 @@ func TestREADMELinks(t *testing.T) {
 		}
 	}
 }
+
+// testsOfPage finds a folder and the tests there, as in "`pkg/api` `TestA`, `TestB`".
+var testsOfPage = regexp.MustCompile("`((?:cmd|pkg|test)/[a-z0-9/-]+)`\\s+(`Test[A-Za-z0-9]+`(?:,\\s+`Test[A-Za-z0-9]+`)*)")
+
+// What docs/security.md says is shown by tests that there are.
+func TestNamedTestsExist(t *testing.T) {
+	found := testsOfPage.FindAllStringSubmatch(readPage(t, filepath.Join("docs", "security.md")), -1)
+	if len(found) < 10 {
+		t.Fatalf("docs/security.md names %d tests", len(found))
+	}
+	for _, m := range found {
+		var sources strings.Builder
+		files, err := filepath.Glob(filepath.Join(repository, m[1], "*_test.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sources.Write(text)
+		}
+		for name := range strings.FieldsFuncSeq(m[2], func(r rune) bool { return strings.ContainsRune("`, \n", r) }) {
+			if !strings.Contains(sources.String(), "func "+name+"(t *testing.T)") {
+				t.Errorf("%s has no %s", m[1], name)
+			}
+		}
+	}
+}

@@ -39,7 +39,8 @@ func TestMain(m *testing.M) {
 	flag.Parse()
 	os.Exit(localcluster.RunTests(localcluster.Options{
 		Nodes: nodeCount, Pods: podCount,
-		ServerFlags: []string{"--metric-resolution=" + resolution.String(), "--kubelet-request-timeout=4s", "--v=1"},
+		ObserveToken: sentTokens.Observe,
+		ServerFlags:  []string{"--metric-resolution=" + resolution.String(), "--kubelet-request-timeout=4s", "--v=1"},
 	}, func(l *localcluster.Local) int {
 		local = l
 		return m.Run()

@@ -98,6 +98,7 @@ func TestChart(t *testing.T) {
 			r := install(t, h)
 			admitPod(t, r.namespace)
 			checkTrust(t, false, nil, "")
+			r.checkKept(t)
 		})
 		for name, file := range valuesFiles(t) {
 			t.Run(h.name+" "+name, func(t *testing.T) {
@@ -119,6 +120,7 @@ func TestChart(t *testing.T) {
 					}
 				}
 				check()
+				r.checkKept(t)
 				if err := r.upgrade(t.Context(), "--values", file); err != nil {
 					t.Error(err)
 				}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -25,34 +26,41 @@ import (
 // not have them.
 const streamingLists = "KUBE_FEATURE_WatchListClient"
 
-const tlsSecret = "metrics-server-tls"
+const tlsSecret, caConfigMap = "metrics-server-tls", "metrics-server-ca"
 
-// role is a Role of the release that is bound to the server's account, or without a
-// namespace a ClusterRole.
+// role is a Role of the release that is bound to the server's account or to the one whose
+// tokens kubelets are shown, or without a namespace a ClusterRole.
 type role struct {
 	namespace, name string
 	rules           []rbacv1.PolicyRule
 }
 
-// ownRoles are the release's own, with all bindings.
+// ownRoles are the release's own, with all bindings of the server's account.
 func (s *installed) ownRoles(t *testing.T) (roles []role, bindings []string) {
 	t.Helper()
 	all := objects(t, s.must(t, "get", "manifest", "metrics-server", "--namespace", s.namespace))
 	for _, b := range typed[rbacv1.ClusterRoleBinding](t, all, "ClusterRoleBinding") {
+		if b.Subjects[0].Name != "metrics-server" {
+			continue // kubelets tell what it is for
+		}
 		bindings = append(bindings, fmt.Sprintf("ClusterRoleBinding %q", b.Name))
 	}
 	for _, b := range typed[rbacv1.RoleBinding](t, all, "RoleBinding") {
 		bindings = append(bindings, fmt.Sprintf("RoleBinding %q", b.Name+"/"+b.Namespace))
 	}
 	for _, r := range typed[rbacv1.ClusterRole](t, all, "ClusterRole") {
-		if r.Name == "system:metrics-server" {
+		if r.Name == "system:metrics-server" || r.Name == "system:metrics-server-kubelet" {
+			if r.Name == "system:metrics-server" {
+				// Only a server that is being replaced needs this: test/switchover.
+				r.Rules = slices.DeleteFunc(r.Rules, func(rule rbacv1.PolicyRule) bool { return slices.Contains(rule.Resources, "nodes/metrics") })
+			}
 			roles = append(roles, role{"", r.Name, r.Rules})
 		}
 	}
 	for _, r := range typed[rbacv1.Role](t, all, "Role") {
 		roles = append(roles, role{r.Namespace, r.Name, r.Rules})
 	}
-	if len(roles) != 3 || len(bindings) != 5 {
+	if len(roles) != 6 || len(bindings) != 7 {
 		t.Fatalf("roles %v, bindings %v", roles, bindings)
 	}
 	return roles, bindings
@@ -74,11 +82,27 @@ func (s *installed) askAsPrometheus(t *testing.T) string {
 		Host:        fmt.Sprintf("https://localhost:%d", s.port),
 		BearerToken: must[string](t)(plane.ServiceAccountToken(t.Context(), s.namespace, "default")),
 		TLSClientConfig: rest.TLSClientConfig{
-			CAData: s.secret(t, tlsSecret)["ca.crt"], ServerName: "metrics-server." + s.namespace + ".svc",
+			CAData: []byte(s.publishedCA(t)), ServerName: "metrics-server." + s.namespace + ".svc",
 		},
 	}
 	client := must[*http.Client](t)(rest.HTTPClientFor(config))
 	return must[string](t)(read(t.Context(), client, config.Host+"/metrics"))
+}
+
+// publishedCA waits until the ConfigMap has the CA of the Secret: both may be of a server before.
+func (s *installed) publishedCA(t *testing.T) (ca string) {
+	t.Helper()
+	eventually.Succeeds(t, patience, func() error {
+		object, err := plane.Client().CoreV1().ConfigMaps(s.namespace).Get(t.Context(), caConfigMap, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		if ca = object.Data["ca.crt"]; ca != string(s.secret(t, tlsSecret)["ca.crt"]) {
+			return errors.New("the ConfigMap has another CA than the Secret")
+		}
+		return nil
+	})
+	return ca
 }
 
 // used are the rights that the kubelets have asked the API server for.
@@ -182,9 +206,13 @@ func TestEachRightIsNeeded(t *testing.T) {
 func (s *installed) checkNeeded(t *testing.T, r role, g grant) {
 	t.Helper()
 	t.Run(g.String(), func(t *testing.T) {
-		err := plane.Client().CoreV1().Secrets(s.namespace).Delete(t.Context(), tlsSecret, metav1.DeleteOptions{})
-		if err != nil && !apierrors.IsNotFound(err) {
-			t.Fatal(err)
+		for _, err := range []error{
+			plane.Client().CoreV1().Secrets(s.namespace).Delete(t.Context(), tlsSecret, metav1.DeleteOptions{}),
+			plane.Client().CoreV1().ConfigMaps(s.namespace).Delete(t.Context(), caConfigMap, metav1.DeleteOptions{}),
+		} {
+			if err != nil && !apierrors.IsNotFound(err) {
+				t.Fatal(err)
+			}
 		}
 		setBundle(t, "")
 		if err := r.set(t.Context(), rulesWithout(grantsOf(r.rules), g)); err != nil {

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -110,6 +111,8 @@ type installed struct {
 	user string // of the account
 	port int
 	args []string
+	// connections are the arguments with which a process reaches what a pod would.
+	connections []string
 	// starts makes each process' log one of its own.
 	starts int
 }
@@ -138,11 +141,13 @@ func installServer(t *testing.T, values ...string) *installed {
 		t.Fatal(err)
 	}
 	d := must[*appsv1.Deployment](t)(plane.Client().AppsV1().Deployments(s.namespace).Get(t.Context(), "metrics-server", metav1.GetOptions{}))
-	s.args = append(d.Spec.Template.Spec.Containers[0].Args,
-		"--kubeconfig="+kubeconfig, "--authentication-kubeconfig="+kubeconfig, "--authorization-kubeconfig="+kubeconfig,
-		"--kubelet-certificate-authority="+kubeletCA, "--bind-address=127.0.0.1", fmt.Sprint("--secure-port=", s.port),
-		"--metric-resolution=10s", "--metric-max-age=20s", "--kubelet-request-timeout=4s",
-	)
+	s.connections = []string{
+		"--kubeconfig=" + kubeconfig, "--authentication-kubeconfig=" + kubeconfig, "--authorization-kubeconfig=" + kubeconfig,
+		"--kubelet-certificate-authority=" + kubeletCA, "--bind-address=127.0.0.1",
+	}
+	s.args = slices.Concat(d.Spec.Template.Spec.Containers[0].Args, s.connections, []string{
+		fmt.Sprint("--secure-port=", s.port), "--metric-resolution=10s", "--metric-max-age=20s", "--kubelet-request-timeout=4s",
+	})
 	return s
 }
 

@@ -40,12 +40,15 @@ type Options struct {
 	// Describe returns the i-th pod, without its node. By default pods belong to a
 	// few applications in a few namespaces.
 	Describe func(i int) Workload
-	// TrustServer has kubelets take the server's token for good without asking the
-	// API server, which a load run must not keep busy.
+	// TrustServer has kubelets take the server's own token for good without asking the
+	// API server, which a load run must not keep busy. Otherwise the server shows them
+	// tokens of the ServiceAccount of the manifests.
 	TrustServer bool
 	// Observe and Record are kubeletsim's options of these names.
 	Observe func(*kubeletsim.Node, kubeletsim.Request)
 	Record  func(*kubeletsim.Node, *kubeletsim.Answer)
+	// ObserveToken is called with each bearer token that a kubelet is sent, if it is not nil.
+	ObserveToken func(token string)
 	// Log gets the progress, and the server's log.
 	Log io.Writer
 }
@@ -57,10 +60,11 @@ type Local struct {
 	Server   *cluster.Process
 	Workload []Workload
 
-	options     Options
-	serverArgs  []string
-	serverPort  int
-	serverToken string
+	options        Options
+	serverArgs     []string
+	compatibleArgs []string
+	serverPort     int
+	serverToken    string
 }
 
 // Start starts everything, and returns when the APIServices are available:
@@ -197,6 +201,12 @@ func (l *Local) startKubelets(ctx context.Context) error {
 	} else {
 		reviews := newReviews(ctx, l.Client())
 		o.Authenticate, o.Authorize = reviews.authenticate, reviews.authorize
+		if observe := l.options.ObserveToken; observe != nil {
+			o.Authenticate = func(token string) bool {
+				observe(token)
+				return reviews.authenticate(token)
+			}
+		}
 	}
 	l.Kubelets, err = kubeletsim.Start(o)
 	return err
@@ -221,6 +231,10 @@ func (l *Local) prepareServer(ctx context.Context) error {
 	if l.options.ManagedCertificate {
 		required, caBundle = append(required, managedCertificateFlags...), nil
 	}
+	l.compatibleArgs = append(slices.Clone(required), l.options.ServerFlags...)
+	if !l.options.TrustServer {
+		required = append(required, KubeletServiceAccountFlag)
+	}
 	l.serverArgs = append(required, l.options.ServerFlags...)
 	return l.RegisterAPIServices(ctx, l.serverPort, caBundle)
 }
@@ -244,8 +258,9 @@ func (l *Local) StartAnother(flags ...string) (p *cluster.Process, url string, e
 	return p, fmt.Sprintf("https://localhost:%d", port), err
 }
 
-// ServerArgs are those of the metrics server, and good for any that is compatible.
-func (l *Local) ServerArgs() []string { return slices.Clone(l.serverArgs) }
+// ServerArgs are those of the metrics server without KubeletServiceAccountFlag, and good for any
+// server that is compatible.
+func (l *Local) ServerArgs() []string { return slices.Clone(l.compatibleArgs) }
 
 // ServerBinary is the path of the metrics server, which has subcommands, too.
 func (l *Local) ServerBinary() string { return l.options.Server }

@@ -5,6 +5,9 @@ package localcluster
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/json"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,6 +25,49 @@ const (
 	grantedTTL = time.Minute
 	refusedTTL = 5 * time.Second
 )
+
+// TokenLog counts the bearer tokens that kubelets are sent. Its method Observe is for Options.ObserveToken.
+type TokenLog struct {
+	mu   sync.Mutex
+	seen map[string]int
+}
+
+// Observe counts a token.
+func (l *TokenLog) Observe(token string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.seen == nil {
+		l.seen = map[string]int{}
+	}
+	l.seen[token]++
+}
+
+// Take returns how often each token was sent since the last call.
+func (l *TokenLog) Take() map[string]int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	seen := l.seen
+	l.seen = nil
+	return seen
+}
+
+// AccountOf returns the name of the ServiceAccount whose token it is, "" if it is none's. It does not
+// verify the token.
+func AccountOf(token string) string {
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return ""
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		return ""
+	}
+	var claims struct{ Sub string }
+	if err := json.Unmarshal(payload, &claims); err != nil {
+		return ""
+	}
+	return claims.Sub[strings.LastIndex(claims.Sub, ":")+1:]
+}
 
 // reviews asks the API server who a token belongs to and whether its owner may
 // read a kubelet's metrics, as a kubelet with webhook authentication and

@@ -24,6 +24,10 @@ const KubeletCAFile = "kubelet-ca.crt"
 // namespace kube-system.
 const CertificateSecret = "metrics-server-tls"
 
+// KubeletServiceAccountFlag has the server send kubelets tokens of the ServiceAccount of the manifests.
+// Other metrics servers do not know it.
+const KubeletServiceAccountFlag = "--kubelet-service-account=" + metav1.NamespaceSystem + "/metrics-server-kubelet"
+
 // managedCertificateFlags come after those of ServerFlags.
 var managedCertificateFlags = []string{
 	"--tls-cert-file=", "--tls-private-key-file=", "--tls-secret=" + metav1.NamespaceSystem + "/" + CertificateSecret,

@@ -51,7 +51,12 @@ var (
 func TestMain(m *testing.M) {
 	flag.Parse()
 	os.Exit(localcluster.RunTests(localcluster.Options{
-		Nodes: nodeCount, Pods: podCount, ServerFlags: []string{"--metric-resolution=" + resolution.String(), "--kubelet-request-timeout=4s"},
+		Nodes: nodeCount, Pods: podCount,
+		// The last is the chart's with metrics.enabled: test/install TestMetricsKeepsProbePaths.
+		ServerFlags: []string{
+			"--metric-resolution=" + resolution.String(), "--kubelet-request-timeout=4s",
+			"--authorization-always-allow-paths=/healthz,/readyz,/livez,/metrics",
+		},
 	}, func(l *localcluster.Local) int {
 		local = l
 		return m.Run()
@@ -259,6 +264,8 @@ func (r *reader) observe(t *testing.T, since time.Time, also func(age time.Durat
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	var first, newest time.Time
+	// A kubelet and a Prometheus without a right show no credentials.
+	anonymous := newReader(t, direct(local.AnonymousConfig()))
 	for {
 		list, err := r.typed.MetricsV1().PodMetricses("").List(t.Context(), metav1.ListOptions{})
 		if err != nil {
@@ -274,8 +281,8 @@ func (r *reader) observe(t *testing.T, since time.Time, also func(age time.Durat
 		if first.IsZero() {
 			first = newest
 		}
-		for _, path := range []string{"/readyz", "/livez"} {
-			if status, body := r.get(t.Context(), path); status != http.StatusOK {
+		for _, path := range []string{"/readyz", "/livez", "/healthz", "/metrics"} {
+			if status, body := anonymous.get(t.Context(), path); status != http.StatusOK {
 				t.Errorf("%s: %d %s", path, status, body)
 			}
 		}

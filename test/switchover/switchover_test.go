@@ -21,6 +21,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -33,7 +34,10 @@ import (
 	"github.com/kubemeter/metrics-server/test/localcluster"
 )
 
-var peer = flag.String("peer", "", "path of the binary of the other metrics server")
+var (
+	peer     = flag.String("peer", "", "path of the binary of the other metrics server")
+	previous = flag.String("previous", "", "path of the binary that TestUpdate begins with, in place of this one without its new flags")
+)
 
 const (
 	nodes, pods = 3, 24
@@ -76,7 +80,7 @@ type site struct {
 }
 
 func TestSwitch(t *testing.T) {
-	s := newSite(t, 1)
+	s := newSite(t, 1, nil)
 	peerAPIService := s.objects(peerManifest)
 	s.apply(peerAPIService)
 	s.rollOut(s.old)
@@ -113,7 +117,7 @@ func TestSwitch(t *testing.T) {
 
 // TestRollingUpdate is an update of this server from itself, with two replicas.
 func TestRollingUpdate(t *testing.T) {
-	s := newSite(t, 2)
+	s := newSite(t, 2, nil)
 	s.apply(s.apiServices("base", 2))
 	s.rollOut(s.own)
 	s.eventually(s.verified)
@@ -128,8 +132,75 @@ func TestRollingUpdate(t *testing.T) {
 	}
 }
 
+// TestUpdate is an update of this server from the version before --kubelet-service-account and
+// --tls-ca-configmap, in place: the rights first, and then the pods, as manifests and chart are
+// applied. Without rights the flags stay unset, as with rbac.create=false of the chart: then only
+// -previous makes it more than a restart.
+func TestUpdate(t *testing.T) {
+	for name, newRights := range map[string]bool{"with its rights": true, "without new rights": false} {
+		t.Run(name, func(t *testing.T) {
+			tokens := &localcluster.TokenLog{}
+			s := newSite(t, 1, tokens.Observe)
+			before := s.own
+			before.name, before.flags = "metrics-server-before", slices.DeleteFunc(slices.Clone(s.own.flags), func(flag string) bool {
+				return flag == localcluster.KubeletServiceAccountFlag
+			})
+			if *previous != "" {
+				before.binary = *previous
+			}
+			after := before
+			after.binary = s.own.binary
+			if newRights {
+				after = s.own
+				after.flags = append(after.flags, "--tls-ca-configmap=kube-system/metrics-server-ca")
+			}
+			added := []string{"clusterrolebinding/system:metrics-server-kubelet", "serviceaccount/metrics-server-kubelet", "role/metrics-server-kubelet-token",
+				"rolebinding/metrics-server-kubelet-token", "role/metrics-server-ca", "rolebinding/metrics-server-ca"}
+			s.kubectl(append([]string{"delete", "--namespace=kube-system"}, added...)...)
+			s.apply(s.apiServices("base", 2))
+			s.rollOut(before)
+			s.eventually(s.verified)
+			s.eventually(s.served)
+			if seen := byAccount(tokens); len(seen) != 1 || seen["metrics-server"] == 0 {
+				t.Errorf("kubelets were sent tokens of %v", seen)
+			}
+			r := startReaders(t, s)
+			if newRights {
+				s.kubectl("apply", "-f", filepath.Join("..", "..", "manifests", "base", "rbac.yaml"))
+			}
+			s.rollOut(after)
+			s.eventually(s.served)
+			during := byAccount(tokens)
+			time.Sleep(2 * resolution) // the new server goes on
+			afterwards := byAccount(tokens)
+			lost := r.take()
+			t.Logf("%s; kubelets were sent tokens of %v during the update, of %v afterwards", lost, during, afterwards)
+			if lost.reads == 0 || len(lost.failures) > 0 {
+				t.Errorf("%d reads, of which these failed:\n%s", lost.reads, strings.Join(lost.failures, "\n"))
+			}
+			want := "metrics-server"
+			if newRights {
+				want = "metrics-server-kubelet"
+				s.kubectl("get", "configmap", "metrics-server-ca", "--namespace=kube-system")
+			}
+			if len(afterwards) != 1 || afterwards[want] == 0 {
+				t.Errorf("afterwards, kubelets were sent tokens of %v, want %s", afterwards, want)
+			}
+		})
+	}
+}
+
+// byAccount sums the tokens up that kubelets were sent since the last time.
+func byAccount(l *localcluster.TokenLog) map[string]int {
+	sum := map[string]int{}
+	for token, n := range l.Take() {
+		sum[localcluster.AccountOf(token)] += n
+	}
+	return sum
+}
+
 // newSite returns a cluster for a number of replicas, in which none runs yet.
-func newSite(t *testing.T, replicas int) *site {
+func newSite(t *testing.T, replicas int, observeToken func(string)) *site {
 	t.Helper()
 	leaktest.Check(t)
 	dir := t.TempDir()
@@ -138,7 +209,7 @@ func newSite(t *testing.T, replicas int) *site {
 		t.Fatal(err)
 	}
 	balancer := newBalancer(t)
-	l, err := localcluster.Prepare(t.Context(), localcluster.Options{Server: binary, Nodes: nodes, Pods: pods, Log: os.Stderr})
+	l, err := localcluster.Prepare(t.Context(), localcluster.Options{Server: binary, Nodes: nodes, Pods: pods, ObserveToken: observeToken, Log: os.Stderr})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +221,7 @@ func newSite(t *testing.T, replicas int) *site {
 		"--tls-cert-file=", "--tls-private-key-file=")
 	s := &site{
 		Local: l, t: t, balancer: balancer, running: make([]*replica, replicas),
-		own: install{"metrics-server-own", binary, append(common[:len(common):len(common)], "--tls-secret=kube-system/metrics-server-tls")},
+		own: install{"metrics-server-own", binary, append(common[:len(common):len(common)], "--tls-secret=kube-system/metrics-server-tls", localcluster.KubeletServiceAccountFlag)},
 		old: install{"metrics-server-old", binary, append(common[:len(common):len(common)], "--cert-dir="+filepath.Join(dir, "certificates"))},
 	}
 	if *peer != "" {
