@@ -52,7 +52,7 @@ func (c *checker) newAsker(ctx context.Context) (a asker, end func(), err error)
 	}
 	config := c.flags.Kubelet
 	if account := c.flags.KubeletServiceAccount; account.Name != "" {
-		tokens := tokenrequest.New(c.client.CoreV1(), account, clock.RealClock{})
+		tokens := tokenrequest.New(c.client, account, clock.RealClock{})
 		// Without a token, the answer of each kubelet is why.
 		_, _ = tokens.Request(ctx)
 		config.Tokens = tokens

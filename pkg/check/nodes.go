@@ -136,7 +136,8 @@ func (c *checker) checkVerification(s *Step) {
 
 // checkCredentials finds a server that sends its own credentials to kubelets.
 func (c *checker) checkCredentials(s *Step) {
-	if !c.flagsKnown || !c.flags.UsesServerCredentials || !c.ours(s, "which credentials it sends to kubelets") {
+	own := c.flags.UsesServerCredentials || c.flags.KubeletServiceAccount == c.account
+	if !c.flagsKnown || !own || !c.ours(s, "which credentials it sends to kubelets") {
 		return
 	}
 	account := types.NamespacedName{Namespace: c.account.Namespace, Name: c.account.Name + "-kubelet"}
@@ -149,7 +150,7 @@ func (c *checker) checkCredentials(s *Step) {
 		after.reconcile(after.kubeletRole(), after.rights()),
 		after.reconcile(after.tokenRole(), after.rights()),
 	}
-	s.find(codeOwnToken, "deployment/"+c.deploymentName(), "the server runs without --kubelet-service-account and --kubelet-client-certificate",
+	s.find(codeOwnToken, "deployment/"+c.deploymentName(), "the server runs without --kubelet-client-certificate, and without --kubelet-service-account for another ServiceAccount than its own",
 		append(commands, c.setFlag("kubelet-service-account", account.String())...)...)
 }
 

@@ -122,6 +122,7 @@ func TestOwnCredentials(t *testing.T) {
 		found bool
 	}{
 		{"own", nil, serverView{known: true}, true},
+		{"of its own ServiceAccount", []string{"--kubelet-service-account=kube-system/metrics-server"}, serverView{known: true}, true},
 		{"of a ServiceAccount", []string{"--kubelet-service-account=a/b"}, serverView{known: true}, false},
 		{"another metrics server", nil, serverView{foreign: true}, false},
 	} {

@@ -19,7 +19,7 @@ type TokenSource interface {
 	// Token returns the token for one request, or why there is none: the request is not sent then.
 	// It is called for each request, and so does no I/O.
 	Token() (string, error)
-	// Refused reports that a kubelet answered 401.
+	// Refused reports that a kubelet answered 401. A hostile one may do so each time.
 	Refused()
 }
 

@@ -76,7 +76,7 @@ func (c Config) newServer() (*server, error) {
 	clk := clock.RealClock{}
 	var tokens *tokenrequest.Source
 	if c.KubeletServiceAccount.Name != "" {
-		tokens = tokenrequest.New(client.CoreV1(), c.KubeletServiceAccount, clk)
+		tokens = tokenrequest.New(client, c.KubeletServiceAccount, clk)
 		c.Kubelet.Tokens = tokens
 	}
 	kubelets, err := kubelet.NewClient(c.Kubelet)

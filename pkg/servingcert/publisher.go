@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -38,8 +39,9 @@ type Publisher struct {
 	clock      clock.WithTicker
 
 	written []byte
-	due     time.Time
-	failure string
+	due     time.Time // for what has not changed
+	retry   time.Time // after a failed write
+	failure error     // that was reported, nil if there is none
 }
 
 // NewPublisher returns a Publisher of what bundle returns: PEM certificates, nil if there are none yet,
@@ -62,8 +64,11 @@ func (p *Publisher) Run(ctx context.Context) {
 }
 
 func (p *Publisher) publish(ctx context.Context) error {
-	bundle, err := p.bundle()
 	now := p.clock.Now()
+	if now.Before(p.retry) {
+		return p.failure
+	}
+	bundle, err := p.bundle()
 	if err != nil || len(bundle) == 0 || bytes.Equal(bundle, p.written) && now.Before(p.due) {
 		return err
 	}
@@ -72,6 +77,7 @@ func (p *Publisher) publish(ctx context.Context) error {
 	object := applyv1.ConfigMap(p.name.Name, p.name.Namespace).WithData(map[string]string{caCertKey: string(bundle)})
 	// RBAC can allow server-side apply for this one name only. Force takes the key back from others.
 	if _, err := p.configMaps.Apply(ctx, object, metav1.ApplyOptions{FieldManager: fieldManager, Force: true}); err != nil {
+		p.retry = now.Add(maxRetry)
 		return err
 	}
 	if !bytes.Equal(bundle, p.written) {
@@ -83,14 +89,11 @@ func (p *Publisher) publish(ctx context.Context) error {
 
 // report logs a failure when it begins or changes, and when it ends.
 func (p *Publisher) report(err error) {
-	failure := ""
-	if err != nil {
-		failure = err.Error()
-	}
-	if failure == p.failure || errors.Is(err, context.Canceled) {
+	before := p.failure
+	if err == nil && before == nil || err != nil && before != nil && err.Error() == before.Error() || errors.Is(err, context.Canceled) {
 		return
 	}
-	p.failure = failure
+	p.failure = err
 	if err != nil {
 		klog.ErrorS(err, "The CA certificates of the serving certificate cannot be published", "configMap", p.name)
 		return
@@ -116,30 +119,30 @@ func BundleOf(certFile string) func() ([]byte, error) {
 			return nil, err
 		}
 		caFile := filepath.Join(filepath.Dir(certFile), caCertKey)
-		authorities, err := certutil.CertsFromFile(caFile)
-		if errors.Is(err, os.ErrNotExist) {
-			caFile, err = certFile, nil
-			for _, cert := range chain {
-				if cert.CheckSignature(cert.SignatureAlgorithm, cert.RawTBSCertificate, cert.Signature) == nil {
-					authorities = append(authorities, cert)
-				}
-			}
-		}
-		if err != nil {
+		authorities := slices.DeleteFunc(slices.Clone(chain), func(cert *x509.Certificate) bool {
+			return cert.CheckSignature(cert.SignatureAlgorithm, cert.RawTBSCertificate, cert.Signature) != nil
+		})
+		text, err := os.ReadFile(caFile)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return nil, err
 		}
+		if len(bytes.TrimSpace(text)) > 0 { // some issuers leave it empty
+			if authorities, err = certutil.ParseCertsPEM(text); err != nil {
+				return nil, fmt.Errorf("%s: %w", caFile, err)
+			}
+		}
 		roots, intermediates := x509.NewCertPool(), x509.NewCertPool()
-		var text []byte
+		var bundle []byte
 		for _, cert := range authorities {
 			roots.AddCert(cert)
-			text = append(text, certPEM(cert)...) // and nothing else that the file has, such as a key
+			bundle = append(bundle, certPEM(cert)...) // and nothing else that the file has, such as a key
 		}
 		for _, cert := range chain[1:] {
 			intermediates.AddCert(cert)
 		}
 		if _, err := chain[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: intermediates}); err != nil {
-			return nil, fmt.Errorf("no CA certificate in %s verifies %s: %w; put the CA certificate into %s beside it", caFile, certFile, err, caCertKey)
+			return nil, fmt.Errorf("no CA certificate in %s or %s verifies the serving certificate: %w; put its CA certificate into %s", caFile, certFile, err, caFile)
 		}
-		return text, nil
+		return bundle, nil
 	}
 }

@@ -47,9 +47,14 @@ func TestPublisher(t *testing.T) {
 		client.PrependReactor("patch", "configmaps", func(clienttesting.Action) (bool, runtime.Object, error) {
 			return refuse.Load(), nil, errors.New("configmaps is forbidden")
 		})
-		var bundle []byte
-		var failure error
-		p := NewPublisher(caName, client.CoreV1(), func() ([]byte, error) { return bundle, failure }, clock.RealClock{})
+		type answer struct {
+			bundle []byte
+			err    error
+		}
+		var current atomic.Pointer[answer]
+		set := func(bundle string, err error) { current.Store(&answer{[]byte(bundle), err}) }
+		set("", nil)
+		p := NewPublisher(caName, client.CoreV1(), func() ([]byte, error) { return current.Load().bundle, current.Load().err }, clock.RealClock{})
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() {
@@ -68,13 +73,13 @@ func TestPublisher(t *testing.T) {
 		}
 		sleep(time.Minute)
 		expect("") // there is no certificate yet
-		bundle = []byte("first")
+		set("first", nil)
 		sleep(pollInterval)
 		expect("first")
-		bundle, failure = nil, errors.New("the file is gone")
+		set("", errors.New("the file is gone"))
 		sleep(pollInterval)
 		expect("first")
-		bundle, failure = []byte("second"), nil
+		set("second", nil)
 		sleep(pollInterval)
 		expect("second")
 		if err := client.CoreV1().ConfigMaps(caName.Namespace).Delete(ctx, caName.Name, metav1.DeleteOptions{}); err != nil {
@@ -92,11 +97,11 @@ func TestPublisher(t *testing.T) {
 		expect("second")
 		// A failure is not the end.
 		refuse.Store(true)
-		bundle = []byte("third")
+		set("third", nil)
 		sleep(time.Minute)
 		expect("second")
 		refuse.Store(false)
-		sleep(pollInterval)
+		sleep(maxRetry + pollInterval)
 		expect("third")
 		cancel()
 		<-ended
@@ -138,10 +143,11 @@ func TestBundleOf(t *testing.T) {
 	}{
 		{"a CA beside it", caText, string(served.certPEM), caText, ""},
 		{"a CA and its key beside it", caText + string(key), string(served.certPEM), caText, ""},
+		{"an empty file beside it", " \n", string(served.certPEM) + caText, caText, ""},
 		{"one that signs itself", "", string(self), string(self), ""},
 		{"one with its CA", "", string(served.certPEM) + caText, caText, ""},
 		{"one of an unknown CA", "", string(served.certPEM), "", "no CA certificate in"},
-		{"another CA beside it", string(certPEM(other.cert)), string(served.certPEM), "", "put the CA certificate into ca.crt beside it"},
+		{"another CA beside it", string(certPEM(other.cert)), string(served.certPEM), "", "put its CA certificate into"},
 		{"a CA that is none", "garbage", string(served.certPEM), "", "ca.crt: "},
 		{"no file", "", "", "", "no such file"},
 	} {

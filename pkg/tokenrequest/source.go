@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -23,6 +24,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/kubernetes"
+	authenticationv1client "k8s.io/client-go/kubernetes/typed/authentication/v1"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
@@ -36,9 +39,8 @@ const (
 	timeout = 10 * time.Second
 	// After a failure, the next request is firstRetry later. The pause doubles up to maxRetry.
 	firstRetry, maxRetry = time.Second, 30 * time.Second
-	// minPause is the shortest time between two requests that succeed. After a refusal it doubles, up to
-	// Lifetime: a receiver that refuses every token must not keep busy the API server, nor those who
-	// have the API server review each new token.
+	// minPause is the shortest time between two requests that succeed, and between two reviews of a
+	// token that was refused.
 	minPause = time.Minute
 )
 
@@ -52,25 +54,24 @@ type Source struct {
 	state   atomic.Pointer[state]
 	refused chan struct{}
 	first   chan struct{} // closed after the first request
-	// refusalPause is how old a token has to be, in nanoseconds, for a refusal to have it replaced.
-	refusalPause atomic.Int64
+	reviews authenticationv1client.TokenReviewInterface
+	// reviewed is when the token was requested or reviewed last, in nanoseconds since 1970.
+	reviewed atomic.Int64
 }
 
 // state is replaced after each request.
 type state struct {
-	token     string
-	expires   time.Time // zero if there was no token yet
-	attempted time.Time // of the last request, whether it succeeded or not
-	err       error     // of the last request
+	token   string
+	expires time.Time // zero if there was no token yet
+	err     error     // of the last request
 }
 
 // New returns a Source that has requested nothing yet.
-func New(client corev1client.ServiceAccountsGetter, name types.NamespacedName, clk clock.WithTicker) *Source {
+func New(client kubernetes.Interface, name types.NamespacedName, clk clock.WithTicker) *Source {
 	s := &Source{
-		client: client.ServiceAccounts(name.Namespace), name: name, clock: clk,
+		client: client.CoreV1().ServiceAccounts(name.Namespace), reviews: client.AuthenticationV1().TokenReviews(), name: name, clock: clk,
 		refused: make(chan struct{}, 1), first: make(chan struct{}),
 	}
-	s.refusalPause.Store(int64(minPause))
 	s.state.Store(&state{err: errNotRequested})
 	return s
 }
@@ -88,10 +89,10 @@ func (s *Source) Token() (string, error) {
 }
 
 // Refused reports that a receiver did not accept the token. The ServiceAccount may have been
-// deleted and created again, so another token is requested if the last request is a minute old. If
-// tokens are refused again and again, that time doubles.
+// deleted and created again, so the API server is asked, at most once a minute, whether the token is
+// good, and another one is requested if it is not. A receiver that refuses good tokens changes nothing.
 func (s *Source) Refused() {
-	if s.clock.Since(s.state.Load().attempted) < time.Duration(s.refusalPause.Load()) {
+	if s.clock.Since(time.Unix(0, s.reviewed.Load())) < minPause {
 		return
 	}
 	select {
@@ -123,18 +124,41 @@ func (s *Source) Run(ctx context.Context) {
 		if isFirst {
 			close(s.first)
 		}
-		timer := s.clock.NewTimer(pause)
+		s.wait(ctx, pause)
+	}
+}
+
+// wait waits until another token is due, or until the API server does not accept this one.
+func (s *Source) wait(ctx context.Context, pause time.Duration) {
+	timer := s.clock.NewTimer(pause)
+	defer timer.Stop()
+	for {
 		select {
 		case <-ctx.Done():
+			return
 		case <-timer.C():
-			if err == nil { // the token was in use to its end
-				s.refusalPause.Store(int64(minPause))
-			}
+			return
 		case <-s.refused:
-			s.refusalPause.Store(min(2*s.refusalPause.Load(), int64(Lifetime)))
+			if s.clock.Since(time.Unix(0, s.reviewed.Load())) < minPause {
+				continue // it is about the token of before
+			}
+			if s.isRefused(ctx) {
+				klog.InfoS("The API server does not accept the token for the kubelets any more; requesting another one", "serviceAccount", s.name)
+				return
+			}
 		}
-		timer.Stop()
 	}
+}
+
+// isRefused asks the API server whether it accepts the token. If it does not answer, the token is kept.
+func (s *Source) isRefused(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	s.reviewed.Store(s.clock.Now().UnixNano())
+	review, err := s.reviews.Create(ctx, &authenticationv1.TokenReview{
+		Spec: authenticationv1.TokenReviewSpec{Token: s.state.Load().token},
+	}, metav1.CreateOptions{})
+	return err == nil && !review.Status.Authenticated
 }
 
 func newRetry() wait.Backoff {
@@ -146,11 +170,12 @@ func newRetry() wait.Backoff {
 func (s *Source) Request(ctx context.Context) (next time.Duration, err error) {
 	before, now := s.state.Load(), s.clock.Now()
 	token, lifetime, err := s.issue(ctx)
+	s.reviewed.Store(s.clock.Now().UnixNano())
 	if err != nil {
-		s.state.Store(&state{token: before.token, expires: before.expires, attempted: now, err: err})
+		s.state.Store(&state{token: before.token, expires: before.expires, err: err})
 		return 0, err
 	}
-	s.state.Store(&state{token: token, expires: now.Add(lifetime), attempted: now})
+	s.state.Store(&state{token: token, expires: now.Add(lifetime)})
 	return max(wait.Jitter(lifetime*7/10, 0.14), minPause), nil
 }
 
@@ -183,10 +208,11 @@ func (s *Source) issue(ctx context.Context) (token string, lifetime time.Duratio
 	}
 	lifetime = Lifetime
 	if seconds := answer.Spec.ExpirationSeconds; seconds != nil {
-		lifetime = min(lifetime, time.Duration(*seconds)*time.Second)
+		lifetime = time.Duration(min(*seconds, int64(Lifetime/time.Second))) * time.Second
 	}
-	if answer.Status.Token == "" || lifetime <= 0 {
-		return "", 0, fmt.Errorf("the API server issued a token of %d bytes that is valid for %s", len(answer.Status.Token), lifetime)
+	isNoToken := func(r rune) bool { return r <= ' ' || r >= 0x7f }
+	if answer.Status.Token == "" || strings.ContainsFunc(answer.Status.Token, isNoToken) || lifetime <= 0 {
+		return "", 0, fmt.Errorf("the API server has issued something else than a token, of %d bytes and for %s", len(answer.Status.Token), lifetime)
 	}
 	return answer.Status.Token, lifetime, nil
 }

@@ -79,7 +79,9 @@ func TestKubeletServiceAccount(t *testing.T) {
 		"kubeletServiceAccount.name=k":                                           {"--kubelet-service-account=kube-system/k", true, true},
 		"kubeletServiceAccount.create=false":                                     {"", false, false},
 		"kubeletServiceAccount.create=false,kubeletServiceAccount.name=k":        {"--kubelet-service-account=kube-system/k", false, true},
-		"args={--kubelet-service-account=a/b}":                                   {"--kubelet-service-account=kube-system/metrics-server-kubelet --kubelet-service-account=a/b", true, true},
+		"args={--kubelet-service-account=a/b}":                                   {"--kubelet-service-account=a/b", false, false},
+		"args={--kubelet-client-certificate=/c,--kubelet-client-key=/k}":         {"", false, false},
+		"kubeletServiceAccount.create=null":                                      {"--kubelet-service-account=kube-system/metrics-server-kubelet", true, true},
 		"namespaceOverride=monitoring,fullnameOverride=meter":                    {"--kubelet-service-account=monitoring/meter-kubelet", true, true},
 		"serviceAccount.create=false,serviceAccount.name=given,rbac.create=true": {"--kubelet-service-account=kube-system/metrics-server-kubelet", true, true},
 	} {

@@ -7,11 +7,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
@@ -53,12 +55,28 @@ func install(t *testing.T, h helm, args ...string) release {
 		if err != nil {
 			t.Error(err)
 		}
-		if err := secrets.Delete(ctx, existing.Name, metav1.DeleteOptions{}); err != nil {
+		if err := errors.Join(secrets.Delete(ctx, existing.Name, metav1.DeleteOptions{}), r.deleteWritten(ctx)); err != nil {
 			t.Error(err)
 		}
 	})
 	r.must(t, append([]string{"install", "metrics-server", chart(), "--namespace", r.namespace}, args...)...)
 	return r
+}
+
+func ignoreNotFound(err error) error {
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
+
+// deleteWritten deletes what the server has written, which Helm leaves.
+func (r release) deleteWritten(ctx context.Context) error {
+	core := plane.Client().CoreV1()
+	return errors.Join(
+		ignoreNotFound(core.Secrets(r.namespace).Delete(ctx, tlsSecret, metav1.DeleteOptions{})),
+		ignoreNotFound(core.ConfigMaps(r.namespace).Delete(ctx, caConfigMap, metav1.DeleteOptions{})),
+	)
 }
 
 func (r release) upgrade(ctx context.Context, args ...string) error {

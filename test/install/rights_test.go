@@ -13,7 +13,6 @@ import (
 	"testing"
 
 	rbacv1 "k8s.io/api/rbac/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
@@ -206,13 +205,8 @@ func TestEachRightIsNeeded(t *testing.T) {
 func (s *installed) checkNeeded(t *testing.T, r role, g grant) {
 	t.Helper()
 	t.Run(g.String(), func(t *testing.T) {
-		for _, err := range []error{
-			plane.Client().CoreV1().Secrets(s.namespace).Delete(t.Context(), tlsSecret, metav1.DeleteOptions{}),
-			plane.Client().CoreV1().ConfigMaps(s.namespace).Delete(t.Context(), caConfigMap, metav1.DeleteOptions{}),
-		} {
-			if err != nil && !apierrors.IsNotFound(err) {
-				t.Fatal(err)
-			}
+		if err := s.deleteWritten(t.Context()); err != nil {
+			t.Fatal(err)
 		}
 		setBundle(t, "")
 		if err := r.set(t.Context(), rulesWithout(grantsOf(r.rules), g)); err != nil {

@@ -33,11 +33,21 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- .Values.serviceAccount.name | default (.Values.serviceAccount.create | ternary (include "metrics-server.fullname" .) "default") -}}
 {{- end -}}
 
-{{/* The ServiceAccount whose tokens kubelets are shown, "" if they are shown the server's own. */}}
+{{/* The ServiceAccount whose tokens are sent to kubelets, "" if there is none or args have others for them. */}}
 {{- define "metrics-server.kubeletServiceAccountName" -}}
-{{- with .Values.kubeletServiceAccount -}}
-{{- .name | default (and $.Values.rbac.create .create | ternary (printf "%s-kubelet" (include "metrics-server.fullname" $)) "") -}}
+{{- $name := .Values.kubeletServiceAccount.name -}}
+{{- if and (not $name) .Values.rbac.create (ne (toString .Values.kubeletServiceAccount.create) "false") -}}
+{{- $name = printf "%s-kubelet" (include "metrics-server.fullname" .) -}}
 {{- end -}}
+{{- range list "kubelet-service-account" "kubelet-client-certificate" "deprecated-kubelet-completely-insecure" -}}
+{{- if include "metrics-server.hasFlag" (dict "context" $ "flag" .) -}}
+{{- $name = "" -}}
+{{- end -}}
+{{- end -}}
+{{- if and $name (eq $name (include "metrics-server.serviceAccountName" .)) -}}
+{{- fail "kubeletServiceAccount.name must be another ServiceAccount than the server's own, which a compromised node could act as" -}}
+{{- end -}}
+{{- $name -}}
 {{- end -}}
 
 {{/* The subjects of every binding of the server's. */}}

@@ -4,12 +4,18 @@
 package app
 
 import (
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
+	"strings"
 
 	"github.com/spf13/pflag"
 	k8sruntime "k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apiserver/pkg/authentication/serviceaccount"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/component-base/version"
@@ -30,6 +36,31 @@ func (o *kubeconfigOption) addFlag(fs *pflag.FlagSet) {
 	fs.StringVar(&o.path, "kubeconfig", o.path,
 		"kubeconfig file for the connection to the API server, whose credentials are also shown to kubelets, unless there are others for them. "+
 			"Without it the service account of the pod is used.")
+}
+
+// serviceAccountOf returns the ServiceAccount whose token a client has; its name is "" if it has none's.
+// The token is not verified: the API server does.
+func serviceAccountOf(client *rest.Config) (name types.NamespacedName) {
+	token := client.BearerToken
+	if client.BearerTokenFile != "" {
+		text, err := os.ReadFile(client.BearerTokenFile)
+		if err != nil {
+			return name
+		}
+		token = strings.TrimSpace(string(text))
+	}
+	_, rest, _ := strings.Cut(token, ".")
+	payload, _, _ := strings.Cut(rest, ".")
+	text, err := base64.RawURLEncoding.DecodeString(payload)
+	if err != nil {
+		return name
+	}
+	var claims struct{ Sub string }
+	if err := json.Unmarshal(text, &claims); err != nil {
+		return name
+	}
+	name.Namespace, name.Name, _ = serviceaccount.SplitUsername(claims.Sub)
+	return name
 }
 
 // load makes the client of the API server.

@@ -4,12 +4,20 @@
 package app
 
 import (
+	"encoding/base64"
+	"errors"
+	"os"
+	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
 func TestKubeletConfig(t *testing.T) {
@@ -146,4 +154,48 @@ func parse(t *testing.T, args ...string) *options {
 		t.Fatal(err)
 	}
 	return o
+}
+
+// The flag is there so that kubelets do not get the server's own token.
+func TestOwnServiceAccountForKubelets(t *testing.T) {
+	claims := base64.RawURLEncoding.EncodeToString([]byte(`{"sub":"system:serviceaccount:kube-system:metrics-server"}`))
+	for token, want := range map[string]types.NamespacedName{
+		"header." + claims + ".signature": {Namespace: "kube-system", Name: "metrics-server"},
+		"opaque":                          {},
+		"":                                {},
+		"a.b.c":                           {},
+	} {
+		if got := serviceAccountOf(&rest.Config{BearerToken: token}); got != want {
+			t.Errorf("%q is a token of %q, want %q", token, got, want)
+		}
+		file := filepath.Join(t.TempDir(), "token")
+		if err := os.WriteFile(file, []byte(token+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := serviceAccountOf(&rest.Config{BearerTokenFile: file}); got != want {
+			t.Errorf("the file with %q has a token of %q, want %q", token, got, want)
+		}
+	}
+	kubeconfig := writeKubeconfig(t, "header."+claims+".signature")
+	for account, problem := range map[string]bool{"kube-system/metrics-server": true, "kube-system/metrics-server-kubelet": false} {
+		o := parse(t, "--kubeconfig="+kubeconfig, "--authentication-kubeconfig="+kubeconfig, "--authorization-kubeconfig="+kubeconfig, "--kubelet-service-account="+account)
+		err := errors.Join(o.validate()...)
+		if got := err != nil && strings.Contains(err.Error(), "must be another ServiceAccount than the server's own"); got != problem {
+			t.Errorf("%s: %v", account, err)
+		}
+	}
+}
+
+func writeKubeconfig(t *testing.T, token string) string {
+	t.Helper()
+	config := clientcmdapi.NewConfig()
+	config.Clusters["c"] = &clientcmdapi.Cluster{Server: "https://localhost:6443"}
+	config.AuthInfos["u"] = &clientcmdapi.AuthInfo{Token: token}
+	config.Contexts["x"] = &clientcmdapi.Context{Cluster: "c", AuthInfo: "u"}
+	config.CurrentContext = "x"
+	file := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := clientcmd.WriteToFile(*config, file); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }

@@ -58,8 +58,13 @@ func (o *options) validate() []error {
 	problems = append(problems, o.metrics.validate()...)
 	problems = append(problems, o.kubelet.validate(o.metrics.resolution)...)
 	problems = append(problems, o.logging.validate()...)
-	if _, err := o.kubeconfig.load(); err != nil {
-		problems = append(problems, err)
+	client, err := o.kubeconfig.load()
+	if err != nil {
+		return append(problems, err)
+	}
+	if name := o.kubelet.serviceAccountName(); name.Name != "" && name == serviceAccountOf(client) {
+		problems = append(problems, badValue("kubelet-service-account", o.kubelet.serviceAccount,
+			"must be another ServiceAccount than the server's own, which a compromised node could act as"))
 	}
 	return problems
 }
