@@ -252,6 +252,7 @@ func TestNotes(t *testing.T) {
 		{"apiService.insecureSkipTLSVerify=true", "WARNING: with apiService.insecureSkipTLSVerify"},
 		{"args={--kubelet-insecure-tls}", "WARNING: with --kubelet-insecure-tls"},
 		{"args={--tls-cert-file=/a}", "WARNING: apiService.caBundle is not set"},
+		{"args={--kubelet-service-account=a/b}", "WARNING: with --kubelet-service-account in args"},
 		{"rbac.create=false", "WARNING: the server's own token is sent to kubelets"},
 		{"rbac.create=false,metrics.enabled=true,serviceMonitor.enabled=true", "WARNING: the ServiceMonitor names ConfigMap notes-metrics-server-ca"},
 		{"serviceMonitor.enabled=true", "WARNING: there is no ServiceMonitor"},
