@@ -4,10 +4,13 @@
 package realnode
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"os"
+	"os/exec"
 	"strings"
 )
 
@@ -43,6 +46,19 @@ func newNetwork(i byte) network {
 		host: netip.AddrFrom4([4]byte{198, 18, i, 1}), node: netip.AddrFrom4([4]byte{198, 18, i, 2}),
 		pods: netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 19, i, 0}), 24),
 	}
+}
+
+// remove deletes the link to the node. It goes with the node's network, but a connection that was cut off
+// can keep that for minutes.
+func (n network) remove() error {
+	out, err := exec.Command("ip", "link", "delete", n.link).CombinedOutput()
+	if _, statErr := os.Stat("/sys/class/net/" + n.link); errors.Is(statErr, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("ip link delete %s: %w: %s", n.link, err, out)
+	}
+	return nil
 }
 
 func hasAddress(all []net.Addr, address netip.Addr) bool {

@@ -97,7 +97,7 @@ func (n *Node) tearDown() (err error) {
 	if n.remover != nil {
 		err = errors.Join(err, n.remover.close())
 	}
-	return err
+	return errors.Join(err, n.network.remove())
 }
 
 func (n *Node) start(ctx context.Context) error {
