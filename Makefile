@@ -35,7 +35,7 @@ run: build ## Start a local cluster with the server in it, and show kubectl top 
 # because it does not see which files they build it from. They mostly wait for scrapes, so two
 # cores are enough for three packages at a time. Those that take longest come first.
 UNIT := . ./... '' hack/image ./... ''
-E2E := test './vpa ./install ./switchover ./kwok ./e2e ./check ./... !realnode !readers' '-count=1 -p 3 -timeout 25m'
+E2E := test './install ./switchover ./nodeevent ./vpa ./kwok ./e2e ./check ./... !realnode !readers' '-count=1 -p 3 -timeout 25m'
 
 .PHONY: test
 test: ## Run all tests: unit, integration and end-to-end (KUBERNETES=v1.34, NO_INSTALL=1).
