@@ -173,7 +173,7 @@ var catalog = sync.OnceValue(func() map[Code]entry {
 		codeNodeRefused:     ofMany(warning("What cannot be true is left out of what is served.")),
 		codeCertExpiring:    ofMany(warning("When it has expired, the node cannot be scraped.")),
 		codeOwnToken:        warning("The metrics server sends its own credentials to each kubelet, so that a compromised node can do all that the metrics server may do."),
-		codeKubeletsTrusted: warning("Whoever answers at a node's address can take the credentials that kubelets are shown, and make up usage that workloads are scaled by."),
+		codeKubeletsTrusted: warning("Anyone who answers at a node's address can take the credentials for kubelets, and make up usage that workloads are scaled by."),
 
 		codeMetricsAPI:       problem("kubectl top and autoscalers ask in the same way, and get the same."),
 		codeMetricsForbidden: warning("What is served could not be compared with what there is."),

@@ -57,7 +57,7 @@ func (c *checker) mendKubelet(node, reason string) []string {
 	case kubelet.ReasonCredentials:
 		if account := c.flags.KubeletServiceAccount; account.Name != "" {
 			return []string{
-				comment("let the server request tokens of ServiceAccount %s, which it shows to kubelets:", account),
+				comment("let the server request the tokens of ServiceAccount %s that it sends to kubelets:", account),
 				c.reconcile(c.tokenRole(), c.rights()),
 			}
 		}

@@ -60,7 +60,7 @@ func (c *checker) rights() []right {
 	kubeletRole := c.kubeletRole()
 	if account := c.flags.KubeletServiceAccount; account.Name != "" {
 		all = append(all, right{role: c.tokenRole(), verbs: []string{"create"},
-			resource: "serviceaccounts/token", names: []string{account.Name}, use: "to get the tokens that kubelets are shown"})
+			resource: "serviceaccounts/token", names: []string{account.Name}, use: "to get the tokens for kubelets"})
 	}
 	all = append(all,
 		right{role: kubeletRole, verbs: []string{"get"}, resource: "nodes/metrics", use: "for kubelets to let it read /metrics/resource"},
@@ -80,7 +80,7 @@ func (c *checker) rights() []right {
 	return all
 }
 
-// kubeletRole is that of the account whose credentials kubelets are shown.
+// kubeletRole is that of the account whose credentials are sent to kubelets.
 func (c *checker) kubeletRole() *role {
 	if account := c.flags.KubeletServiceAccount; account.Name != "" {
 		return &role{name: "system:metrics-server-kubelet", account: account}

@@ -96,7 +96,7 @@ func TestRights(t *testing.T) {
 	}
 }
 
-// The rights on kubelets are those of the account whose token they are shown.
+// The account whose tokens are sent to kubelets needs the rights to read them.
 func TestRightsOfTheKubeletAccount(t *testing.T) {
 	f := newFakeAPI(t)
 	f.denied["nodes/metrics"] = true

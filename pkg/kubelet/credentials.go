@@ -35,7 +35,7 @@ type credentials struct {
 	clock         clock.PassiveClock
 	ca, cert, key source
 	tokenFile     *tokenFile  // nil unless tokens is one
-	tokens        TokenSource // nil if kubelets are shown no token, or a fixed one
+	tokens        TokenSource // nil if kubelets are sent no token, or a fixed one
 
 	// What was last read, nil where nothing is configured.
 	roots       atomic.Pointer[x509.CertPool]

@@ -34,8 +34,8 @@ type Config struct {
 	CertFile    string
 	// Kubelet says how kubelets are reached. Its Tokens are set by the server.
 	Kubelet kubelet.Config
-	// KubeletServiceAccount is the ServiceAccount whose tokens kubelets are shown. If its name is "",
-	// they are shown the credentials of Kubelet.
+	// KubeletServiceAccount is the ServiceAccount whose tokens are sent to kubelets. If its name is "",
+	// they are sent the credentials of Kubelet.
 	KubeletServiceAccount types.NamespacedName
 	// Resolution is the interval between two scrapes of one node.
 	Resolution time.Duration

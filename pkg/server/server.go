@@ -43,7 +43,7 @@ const expirePeriod = time.Second
 // server is the parts, put together.
 type server struct {
 	kubelets *kubelet.Client
-	// tokens is nil unless kubelets are shown those of a ServiceAccount of their own.
+	// tokens is nil without a ServiceAccount for kubelets.
 	tokens    *tokenrequest.Source
 	store     *store.Store
 	pool      *scrape.Pool

@@ -72,7 +72,7 @@ func (o *kubeletOptions) addFlags(fs *pflag.FlagSet) {
 			"The server requests the tokens, which are valid for an hour, and needs the verb create on serviceaccounts/token of that name. "+
 			"--kubelet-client-certificate takes precedence. Without both, a compromised node can act as the metrics server.")
 	fs.BoolVar(&o.insecureTLS, "kubelet-insecure-tls", o.insecureTLS,
-		"Do not verify the kubelets' serving certificates. Anyone in the network can then pose as a kubelet and take the credentials that kubelets are shown: for tests only. "+
+		"Do not verify the kubelets' serving certificates. Anyone in the network can then pose as a kubelet and take the credentials for kubelets: for tests only. "+
 			"The log and the metric metrics_server_kubelet_insecure_tls tell.")
 	// It is not marked as deprecated, which would hide it from the help text.
 	fs.BoolVar(&o.completelyInsecure, "deprecated-kubelet-completely-insecure", o.completelyInsecure,

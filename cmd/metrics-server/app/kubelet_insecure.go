@@ -27,7 +27,7 @@ func (o *kubeletOptions) reportVerification() {
 	case o.completelyInsecure:
 		flag, meaning = "--deprecated-kubelet-completely-insecure", "what kubelets send can be read and changed on its way, and so can who sends it"
 	case o.insecureTLS:
-		flag, meaning = "--kubelet-insecure-tls", "whoever answers at a node's address can take the credentials that kubelets are shown, and make up usage that workloads are scaled by"
+		flag, meaning = "--kubelet-insecure-tls", "anyone who answers at a node's address can take the credentials for kubelets, and make up usage that workloads are scaled by"
 	default:
 		return
 	}
